@@ -1,0 +1,88 @@
+package event
+
+// This file holds what operators pass to each other. Operators do not know each
+// other; they know these types.
+
+// CartItem is a product in a cart, as the trigger saw it.
+type CartItem struct {
+	ID       string
+	Name     string
+	Category string
+	URL      string
+	ImageURL string
+	Price    Money
+	Quantity int32
+}
+
+// Outcome is how a decision ended. Every decision ends as Sent, Skipped or Unknown.
+type Outcome uint8
+
+// The outcomes of a decision.
+const (
+	Pending Outcome = iota // decided, not yet carried out
+	Sent
+	Skipped
+	UnknownOutcome // the link dropped after the final dot: the one unknowable moment
+)
+
+// String names the outcome as stored and shown.
+func (o Outcome) String() string {
+	switch o {
+	case Sent:
+		return "sent"
+	case Skipped:
+		return "skipped"
+	case UnknownOutcome:
+		return "unknown"
+	default:
+		return "pending"
+	}
+}
+
+// Decision is the record of why a person did or did not get a mail. Times are Unix
+// milliseconds of event time.
+type Decision struct {
+	ID       string     `json:"id"`       // HMAC(pipeline, trigger, key, start), hex
+	Pipeline string     `json:"pipeline"` // "cart-abandonment"
+	Trigger  string     `json:"trigger"`  // the trigger's id within the pipeline
+	Kind     string     `json:"kind"`     // content kind, such as "cart"
+	Person   string     `json:"person"`   // pseudonym
+	CartID   string     `json:"cart,omitempty"`
+	OrderID  string     `json:"order,omitempty"`
+	Started  int64      `json:"started"` // the activity that armed the trigger
+	Decided  int64      `json:"decided"` // watermark when it fired
+	Items    []CartItem `json:"items,omitempty"`
+	Value    Money      `json:"value"`
+	Currency string     `json:"currency,omitempty"`
+	Outcome  Outcome    `json:"outcome"`
+	Reason   string     `json:"reason,omitempty"` // why skipped, or what decided it
+	Variant  string     `json:"variant,omitempty"`
+	Subject  string     `json:"subject,omitempty"`
+	Model    string     `json:"model,omitempty"`
+	Version  string     `json:"version,omitempty"` // hash of the pipeline file
+	Flags    Flags      `json:"flags,omitempty"`   // Synthetic, AssumedConsent
+	Ended    int64      `json:"ended,omitempty"`
+}
+
+// Receipt is what came of carrying a decision out. It returns through the log.
+type Receipt struct {
+	Decision string  `json:"decision"`
+	Person   string  `json:"person"` // pseudonym
+	Effect   string  `json:"effect"` // the outbox row
+	Outcome  Outcome `json:"outcome"`
+	Reason   string  `json:"reason,omitempty"`
+	Subject  string  `json:"subject,omitempty"`
+	Model    string  `json:"model,omitempty"`
+	Fallback bool    `json:"fallback,omitempty"` // the written subject was used
+	At       int64   `json:"at"`
+}
+
+// Draft is a written mail before MIME.
+type Draft struct {
+	Subject  string
+	HTML     string
+	Text     string
+	Model    string // version of the model that wrote the subject
+	Fallback bool   // a written fallback subject was used
+	Why      string // reason of the fallback
+}
