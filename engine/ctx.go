@@ -1,0 +1,97 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"millrace/state"
+)
+
+// Ctx is what an operator sees while it processes one message or timer: the key, the
+// watermark, its state and its timers. It is valid inside the call only.
+type Ctx struct {
+	engine *Engine
+	op     *operator
+	key    string
+	err    error
+}
+
+// Key is the key that is being processed.
+func (c *Ctx) Key() string { return c.key }
+
+// Watermark is the event time before which no more events are expected, Unix
+// milliseconds. Decisions take it as "now".
+func (c *Ctx) Watermark() int64 { return c.engine.progress.Watermark }
+
+// Position is where in the log the unit stands that is being processed.
+func (c *Ctx) Position() (seq uint64, index uint32) {
+	return c.engine.progress.Position.Seq + 1, c.engine.progress.Position.Index
+}
+
+// SetTimer sets a timer of this operator and key. It fires once, at the position
+// where the watermark passes due; the same due time and tag set twice is one timer.
+// There is no cancelling: an operator keeps the deadline in its state and lets a
+// timer pass that came too early, which costs nothing while a deadline moves.
+func (c *Ctx) SetTimer(due int64, tag string) {
+	if strings.IndexByte(c.key, 0) >= 0 {
+		c.Fail(fmt.Errorf("operator %s sets a timer for a key with a zero byte", c.op.name))
+		return
+	}
+	c.engine.timers.set(timerKey(due, c.op.id, c.key, tag))
+}
+
+// Effect decides that something leaves the engine: it becomes a row of the outbox
+// when the epoch commits, and is carried out after that. The row's number is
+// returned.
+func (c *Ctx) Effect(kind, lane string, body []byte) uint64 {
+	p := &c.engine.progress
+	p.NextRow++
+	c.op.count++
+	c.engine.rows = append(c.engine.rows, Row{ID: p.NextRow, Kind: kind, Lane: lane, At: p.Watermark, Body: body})
+	return p.NextRow
+}
+
+// NextRow is the number that the next effect will get.
+func (c *Ctx) NextRow() uint64 { return c.engine.progress.NextRow + 1 }
+
+// Settle says that the receipt of an outbox row was read: the row is removed with
+// this epoch.
+func (c *Ctx) Settle(row uint64) {
+	c.engine.settled = append(c.engine.settled, row)
+}
+
+// Fail stops the engine with err before anything of this epoch is committed. It is
+// for broken state, never for bad input.
+func (c *Ctx) Fail(err error) {
+	if c.err == nil {
+		c.err = fmt.Errorf("operator %s: %w", c.op.name, err)
+	}
+}
+
+// Value is the value of the current key in a cell, for reading and changing. Call
+// Changed after changing it.
+func Value[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P]) P {
+	return ValueOf(c, cell, c.key)
+}
+
+// ValueOf is the value of a sub-key of the current key, such as "key/cart".
+func ValueOf[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P], key string) P {
+	v, err := cell.Get(key)
+	if err != nil {
+		c.Fail(err)
+		return P(new(T))
+	}
+	return v
+}
+
+// Changed says that the current key's value was changed.
+func Changed[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P]) {
+	ChangedOf(c, cell, c.key)
+}
+
+// ChangedOf says that a sub-key's value was changed.
+func ChangedOf[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P], key string) {
+	if err := cell.Touch(key); err != nil {
+		c.Fail(err)
+	}
+}

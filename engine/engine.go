@@ -1,0 +1,426 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"millrace/state"
+)
+
+// progress is what commits with the state of an epoch: how far the log was read,
+// and the few facts that follow from it.
+type progress struct {
+	Epoch     uint64   `json:"epoch"`
+	Position  Position `json:"position"`
+	Watermark int64    `json:"watermark"`
+	Newest    int64    `json:"newest"`   // the greatest event time so far
+	Received  int64    `json:"received"` // receive time of the newest unit, and
+	Stored    int64    `json:"stored"`   // when the log stored its message: ticks start here
+	NextRow   uint64   `json:"next_row"`
+	Timers    int64    `json:"timers"`
+	TimerLow  int64    `json:"timer_low"`
+}
+
+// keys of the store's own facts.
+var (
+	keyProgress = []byte("\x01progress") //nolint:gochecknoglobals // constant
+	keyCells    = []byte("\x01cells")    //nolint:gochecknoglobals // constant
+	keyOps      = []byte("\x01operators") //nolint:gochecknoglobals // constant
+)
+
+// Engine runs one graph over one log. Run it once.
+type Engine struct {
+	o        Options
+	graph    *Graph
+	read     *state.Reader
+	progress progress
+	timers   timers
+	pool     *pool
+	info     LogInfo
+
+	// Of the epoch that is open.
+	ctx      Ctx
+	units    int
+	rows     []Row
+	settled  []uint64
+	lastData []byte // of the last message that was read whole
+
+	// Of the commit that is under way.
+	records [2]*state.Record
+	flying  *epoch
+	commits chan *epoch
+	done    chan error
+	visible uint64
+	limitN  int
+	limitB  int
+
+	quiet  quiet
+	mu     sync.Mutex
+	stats  Stats
+	events atomic.Uint64
+}
+
+// epoch is a closed epoch on its way into the store.
+type epoch struct {
+	record  *state.Record
+	rows    []Row
+	settled []uint64
+}
+
+// Open loads the state's progress, checks it against the log, and makes the engine
+// ready to run.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	o = o.withDefaults()
+	if o.Source == nil || o.Store == nil || o.Decoder == nil || o.Graph == nil {
+		panic("BUG: an engine needs a source, a store, a decoder and a graph")
+	}
+	e := &Engine{
+		o: o, graph: o.Graph, read: o.Store.NewReader(),
+		records: [2]*state.Record{{}, {}},
+		commits: make(chan *epoch), done: make(chan error, 1),
+	}
+	e.ctx.engine, e.ctx.op = e, o.Graph.operators[0]
+	e.limitN, e.limitB = o.Store.Limits()
+	if err := e.open(ctx); err != nil {
+		e.read.Close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) open(ctx context.Context) error {
+	raw, found, err := e.read.Get(nil, keyProgress)
+	if err != nil {
+		return err
+	}
+	e.progress.Watermark = math.MinInt64
+	if found {
+		if err := json.Unmarshal(raw, &e.progress); err != nil {
+			return fmt.Errorf("the state's progress cannot be read: %w", err)
+		}
+	}
+	e.visible = e.progress.Epoch
+	if err := e.number(); err != nil {
+		return err
+	}
+	e.info, err = e.o.Source.Open(ctx, e.progress.Position, e.o.AcceptGap)
+	if err != nil {
+		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
+	}
+	e.progress.Position.Stream, e.progress.Position.Created = e.info.Stream, e.info.Created
+	low := int64(math.MinInt64)
+	if found {
+		low = e.progress.TimerLow
+	}
+	if err := e.timers.open(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
+		return err
+	}
+	e.pool = newPool(e.o.Store, e.o.OutboxOpen)
+	e.pool.handlers, e.pool.log, e.pool.hook, e.pool.view = e.o.Handlers, e.o.Logger, e.o.Hook, e.View
+	if err := e.pool.open(e.read); err != nil {
+		return err
+	}
+	e.quiet.init(e)
+	e.publish()
+	return nil
+}
+
+// number gives every cell and operator the number that the store keeps for its
+// name, and stores the numbers of new ones.
+func (e *Engine) number() error {
+	r := e.records[0]
+	cells, err := e.numbers(keyCells)
+	if err != nil {
+		return err
+	}
+	for _, c := range e.graph.cells {
+		c.Attach(e.read, cells.of(c.Name()))
+	}
+	ops, err := e.numbers(keyOps)
+	if err != nil {
+		return err
+	}
+	for _, o := range e.graph.operators {
+		o.id = ops.of(o.name)
+	}
+	if !cells.grown && !ops.grown {
+		return nil
+	}
+	for key, n := range map[string]*numbering{string(keyCells): cells, string(keyOps): ops} {
+		raw, err := json.Marshal(n.known)
+		if err != nil {
+			return fmt.Errorf("encode the names of the state: %w", err)
+		}
+		r.Put([]byte(key), raw)
+	}
+	defer r.Reset()
+	if err := e.o.Store.Commit(context.Background(), r); err != nil {
+		return err
+	}
+	e.read.Renew()
+	return nil
+}
+
+// numbering maps names to numbers, for good.
+type numbering struct {
+	known map[string]uint16
+	grown bool
+}
+
+func (e *Engine) numbers(key []byte) (*numbering, error) {
+	n := &numbering{known: make(map[string]uint16)}
+	raw, found, err := e.read.Get(nil, key)
+	if err != nil || !found {
+		return n, err
+	}
+	if err := json.Unmarshal(raw, &n.known); err != nil {
+		return nil, fmt.Errorf("the names of the state cannot be read: %w", err)
+	}
+	return n, nil
+}
+
+func (n *numbering) of(name string) uint16 {
+	id, ok := n.known[name]
+	if !ok {
+		id = uint16(len(n.known) + 1) //nolint:gosec // a graph has few names
+		n.known[name] = id
+		n.grown = true
+	}
+	return id
+}
+
+// Run processes the log until ctx ends (then it commits what it has and answers
+// nil), until the end of the log with Once, or until something breaks.
+func (e *Engine) Run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	late := context.AfterFunc(ctx, func() { // a commit that cannot end must not hold the end up for ever
+		timer := time.AfterFunc(e.o.Drain, stop)
+		context.AfterFunc(work, func() { timer.Stop() })
+	})
+	defer late()
+	reading, stopReading := context.WithCancel(ctx)
+	defer stopReading()
+	batches := make(chan *batch, 2)
+	readErr := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { readErr <- e.readAhead(reading, batches) })
+	wg.Go(func() { e.committer(work) })
+	poolCtx, stopPool := context.WithCancel(work)
+	defer stopPool()
+	started := false
+	startPool := func() {
+		if !started {
+			started = true
+			wg.Go(func() { e.pool.run(poolCtx, e.o.Workers, e.o.Drain) })
+		}
+	}
+	if e.o.Tick != nil {
+		wg.Go(func() { e.quiet.run(reading) })
+	}
+	err := e.loop(ctx, batches, readErr, startPool)
+	stopReading()
+	for range batches { // let the reader end
+	}
+	if err == nil {
+		err = e.finish(work)
+	}
+	stopPool()
+	close(e.commits)
+	wg.Wait()
+	e.read.Close()
+	e.publish()
+	return err
+}
+
+// loop is the engine's heart: it processes what is read, closes epochs and hands
+// their effects over once they are committed.
+func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan error, startPool func()) error {
+	for {
+		if e.caughtUp() {
+			startPool()
+		}
+		if end, err := e.atEnd(ctx); end || err != nil {
+			return err
+		}
+		input := batches
+		if e.blocked() {
+			input = nil
+		}
+		changed := e.pool.wait()
+		if e.blocked() != (input == nil) {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case b, ok := <-input:
+			if !ok {
+				return e.ended(ctx, readErr)
+			}
+			if err := e.process(ctx, b); err != nil {
+				return err
+			}
+		case err := <-e.done:
+			if err := e.committed(err); err != nil {
+				return err
+			}
+		case <-changed:
+		}
+		if err := e.breathe(ctx, batches); err != nil {
+			return err
+		}
+	}
+}
+
+// ended says why the reader stopped.
+func (e *Engine) ended(ctx context.Context, readErr <-chan error) error {
+	err := <-readErr
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// blocked tells whether reading must wait for effects to get their outcome. The
+// epoch that is open is closed first, so that its effects can.
+func (e *Engine) blocked() bool {
+	unresolved, _, _ := e.pool.load()
+	return unresolved+len(e.rows) >= e.o.OutboxMax
+}
+
+// breathe closes the epoch when no input waits and no commit is under way: an epoch
+// is as small as the disk allows, and grows under load.
+func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
+	if e.flying != nil || (len(batches) > 0 && !e.blocked()) {
+		return nil
+	}
+	_, _, removals := e.pool.load()
+	if e.units == 0 && removals == 0 {
+		return nil
+	}
+	return e.closeEpoch(ctx)
+}
+
+// caughtUp tells whether the log is read, and committed, to its end as of opening.
+func (e *Engine) caughtUp() bool {
+	return e.progress.Position.Seq >= e.info.Last && e.units == 0 && e.flying == nil
+}
+
+// atEnd tells whether a run with Once is complete.
+func (e *Engine) atEnd(ctx context.Context) (bool, error) {
+	if !e.o.Once || e.units > 0 || e.flying != nil {
+		return false, nil
+	}
+	if unresolved, reported, removals := e.pool.load(); unresolved+reported+removals > 0 {
+		return false, nil
+	}
+	last, err := e.o.LogEnd(ctx)
+	if err != nil {
+		return false, err
+	}
+	return e.progress.Position.Seq >= last, nil
+}
+
+// finish commits what is open.
+func (e *Engine) finish(ctx context.Context) error {
+	if err := e.land(); err != nil {
+		return err
+	}
+	if e.units == 0 && len(e.settled) == 0 {
+		return nil
+	}
+	if err := e.closeEpoch(ctx); err != nil {
+		return err
+	}
+	return e.land()
+}
+
+// View shows the committed state. Close it. Safe for concurrent use.
+func (e *Engine) View() *View {
+	e.mu.Lock()
+	s := e.stats
+	e.mu.Unlock()
+	return &View{Snapshot: e.o.Store.Snapshot(), Watermark: s.Watermark, Epoch: s.Epoch}
+}
+
+// View is the committed state as of an epoch or a later one.
+type View struct {
+	*state.Snapshot
+	Watermark int64  // Unix milliseconds
+	Epoch     uint64 // the view shows at least this epoch
+}
+
+// Read is the committed value of key in a cell.
+func Read[T any, P state.Codec[T]](v *View, cell *state.Cell[T, P], key string) (T, bool, error) {
+	return cell.View(v.Snapshot, key)
+}
+
+// quietTime is a moment on the log's clock, for ticks.
+type quietTime struct {
+	received, stored int64
+	next             int64 // due time of the first timer
+	due              bool
+	ready            bool // the log is read to its end
+}
+
+// quiet watches for a log that is silent while a timer is due by the clock.
+type quiet struct {
+	e    *Engine
+	mu   sync.Mutex
+	now  quietTime
+	last time.Time // when the newest message was processed
+}
+
+func (q *quiet) init(e *Engine) {
+	q.e = e
+	q.last = time.Now()
+}
+
+// set is called by the engine's loop.
+func (q *quiet) set(t quietTime, input bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.now = t
+	if input {
+		q.last = time.Now()
+	}
+}
+
+// at is the event time of a tick that is owed now.
+func (q *quiet) at(now time.Time) (int64, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.now.ready || !q.now.due || q.now.received == 0 || now.Sub(q.last) < q.e.o.Idle {
+		return 0, false
+	}
+	elapsed := float64(max(now.UnixMilli()-q.now.stored, 0)) * q.e.o.Speed
+	at := q.now.received + int64(elapsed)
+	return at, q.now.next <= at-q.e.o.OutOfOrder.Milliseconds()
+}
+
+// run publishes ticks until ctx ends.
+func (q *quiet) run(ctx context.Context) {
+	t := time.NewTicker(max(q.e.o.Idle/4, 10*time.Millisecond))
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			at, owed := q.at(now)
+			if !owed {
+				continue
+			}
+			if err := q.e.o.Tick(ctx, at); err != nil && ctx.Err() == nil {
+				q.e.o.Logger.Warn("a tick could not be published", "err", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"millrace/state"
+)
+
+// batch is what the reader hands to the loop: messages and their units.
+type batch struct {
+	messages []Message
+	units    []Unit
+	ends     []int // ends[i] is the end of message i's units
+}
+
+// Limits of a batch: as many messages as keep both goroutines busy, and few bytes.
+const (
+	batchMessages = 512
+	batchBytes    = 4 << 20
+)
+
+// readAhead reads and decodes ahead of the loop.
+func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
+	defer close(out)
+	buf := make([]Message, batchMessages)
+	for {
+		n, err := e.o.Source.Next(ctx, buf)
+		if err != nil {
+			return err
+		}
+		for start := 0; start < n; {
+			b := &batch{}
+			size := 0
+			for start < n && size < batchBytes {
+				m := &buf[start]
+				size += len(m.Data)
+				b.messages = append(b.messages, *m)
+				b.units = e.o.Decoder.Decode(b.units, m)
+				b.ends = append(b.ends, len(b.units))
+				start++
+			}
+			e.o.Hook(PointDecoded)
+			select {
+			case out <- b:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// process runs the units of a batch through the graph. A position that lies inside
+// a message skips the units that were processed before.
+func (e *Engine) process(ctx context.Context, b *batch) error {
+	p := &e.progress
+	start := 0
+	for i := range b.messages {
+		m := &b.messages[i]
+		units := b.units[start:b.ends[i]]
+		start = b.ends[i]
+		if m.Seq <= p.Position.Seq {
+			continue
+		}
+		if m.Seq > p.Position.Seq+1 { // the sequence has a gap: an index before it is void
+			p.Position.Seq, p.Position.Index = m.Seq-1, 0
+		}
+		for int(p.Position.Index) < len(units) {
+			u := &units[p.Position.Index]
+			if err := e.advance(ctx, u, m); err != nil {
+				return err
+			}
+			e.graph.root(&e.ctx, u)
+			if e.ctx.err != nil {
+				return e.ctx.err
+			}
+			p.Position.Index++
+			e.units++
+			e.events.Add(1)
+			if e.full() {
+				if err := e.closeEpoch(ctx); err != nil {
+					return err
+				}
+			}
+		}
+		p.Position.Seq, p.Position.Index = m.Seq, 0
+		e.lastData = m.Data
+		e.units++ // an empty message moves the position too
+	}
+	e.quiet.set(e.quietNow(), true)
+	return nil
+}
+
+// advance moves the watermark to where u puts it, and fires the timers that it
+// passes, before u is processed.
+func (e *Engine) advance(ctx context.Context, u *Unit, m *Message) error {
+	p := &e.progress
+	if u.Received > p.Received {
+		p.Received, p.Stored = u.Received, m.Time
+	}
+	if u.Time > p.Newest {
+		p.Newest = u.Time
+		p.Watermark = max(p.Watermark, u.Time-e.o.OutOfOrder.Milliseconds())
+	}
+	return e.fire(ctx)
+}
+
+// fire calls the handlers of due timers in order. The epoch may close in between:
+// what fired is removed with it, so after a crash the rest fires first.
+func (e *Engine) fire(ctx context.Context) error {
+	for {
+		raw, due, err := e.timers.pop(e.progress.Watermark)
+		if err != nil || !due {
+			return err
+		}
+		id, key, tag := timerParts(raw)
+		o := e.operator(id)
+		if o == nil || o.timer == nil { // its operator is gone from the graph
+			e.units++
+			continue
+		}
+		o.fired++
+		e.ctx.op, e.ctx.key = o, key
+		o.timer.Timer(&e.ctx, Timer{Due: timerDue(raw), Tag: tag})
+		e.ctx.op, e.ctx.key = e.graph.operators[0], ""
+		if e.ctx.err != nil {
+			return e.ctx.err
+		}
+		e.units++
+		if e.full() {
+			if err := e.closeEpoch(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (e *Engine) operator(id uint16) *operator {
+	for _, o := range e.graph.operators {
+		if o.id == id {
+			return o
+		}
+	}
+	return nil
+}
+
+// full tells whether the open epoch must close: on count, or on the size of what it
+// writes, well before Badger's limit of a transaction.
+func (e *Engine) full() bool {
+	if e.units >= e.o.EpochEvents {
+		return true
+	}
+	if e.units%16 != 0 { // one unit writes far less than a sixteenth of the margin
+		return false
+	}
+	values := len(e.timers.added) + len(e.timers.removed) + len(e.rows) + len(e.settled)
+	bytes := 100 * values
+	for _, c := range e.graph.cells {
+		n, b := c.Dirty()
+		values += n
+		bytes += b
+	}
+	for i := range e.rows {
+		bytes += len(e.rows[i].Body)
+	}
+	return values >= e.limitN/2 || bytes >= e.limitB/2
+}
+
+// closeEpoch encodes what the open epoch changed into a record and hands it to the
+// committer. If a commit is under way it waits for that first.
+func (e *Engine) closeEpoch(ctx context.Context) error {
+	p := &e.progress
+	p.Epoch++
+	r := e.records[p.Epoch%2]
+	if e.flying != nil && e.flying.record == r {
+		panic("BUG: two epochs are under way")
+	}
+	r.Reset()
+	r.Epoch = p.Epoch
+	for _, c := range e.graph.cells {
+		c.Flush(r)
+	}
+	e.timers.flush(r)
+	for i := range e.rows {
+		row := &e.rows[i]
+		r.PutFunc(rowKey(row.ID), func(b []byte) []byte { return appendRow(b, row) })
+	}
+	for _, id := range append(e.settled, e.pool.takeRemovals()...) {
+		r.Delete(rowKey(id))
+	}
+	if e.lastData != nil {
+		p.Position.Hash = HashMessage(e.lastData)
+	}
+	p.Timers, p.TimerLow = e.timers.pending, e.timers.low()
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("encode progress: %w", err)
+	}
+	r.Put(keyProgress, raw)
+	next := &epoch{record: r, rows: e.rows, settled: e.settled}
+	e.rows, e.settled, e.units = nil, nil, 0
+	if e.o.EffectsFirst {
+		e.pool.offer(next.rows)
+		next.rows = nil
+	}
+	if err := e.land(); err != nil {
+		return err
+	}
+	e.flying = next
+	e.commits <- next
+	return nil
+}
+
+// land waits for the commit that is under way.
+func (e *Engine) land() error {
+	if e.flying == nil {
+		return nil
+	}
+	return e.committed(<-e.done)
+}
+
+// committed takes the news of a commit: its effects may leave, and what it wrote
+// can be read from the store.
+func (e *Engine) committed(err error) error {
+	if err != nil {
+		return err
+	}
+	f := e.flying
+	e.flying = nil
+	e.read.Renew()
+	e.visible = f.record.Epoch
+	for _, c := range e.graph.cells {
+		c.Evict(e.visible)
+	}
+	e.timers.seen(e.visible)
+	for _, id := range f.settled {
+		e.pool.settled(id)
+	}
+	e.pool.offer(f.rows)
+	e.publish()
+	e.quiet.set(e.quietNow(), false)
+	return nil
+}
+
+func (e *Engine) quietNow() quietTime {
+	next, due := e.timers.next()
+	return quietTime{
+		received: e.progress.Received, stored: e.progress.Stored,
+		next: next, due: due, ready: e.progress.Position.Seq >= e.info.Last,
+	}
+}
+
+// committer commits the epochs that it is handed, one after the other.
+func (e *Engine) committer(ctx context.Context) {
+	for next := range e.commits {
+		e.o.Hook(PointBeforeCommit)
+		err := e.commit(ctx, next.record)
+		if err == nil {
+			e.o.Hook(PointAfterCommit)
+		}
+		e.done <- err
+	}
+}
+
+// commit writes a record. While there is no room on the disk it waits: nothing is
+// lost, reading stops, and the stats say why.
+func (e *Engine) commit(ctx context.Context, r *state.Record) error {
+	start := time.Now()
+	for tries := 1; ; tries++ {
+		err := e.o.MayCommit()
+		if err == nil {
+			e.setPaused(nil)
+			break
+		}
+		if tries == 1 {
+			e.o.Logger.Error("commits are paused", "err", err)
+		}
+		e.setPaused(err)
+		timer := time.NewTimer(min(time.Second, backoff(tries)))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("epoch %d: %w", r.Epoch, err)
+		case <-timer.C:
+		}
+	}
+	if err := e.o.Committer.Commit(ctx, r); err != nil {
+		return fmt.Errorf("epoch %d: %w", r.Epoch, err)
+	}
+	e.noteCommit(r, time.Since(start))
+	return nil
+}

@@ -1,0 +1,93 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"time"
+
+	"millrace/state"
+)
+
+// Committer takes the record of an epoch: all of it or nothing. state.Store is one.
+type Committer interface {
+	Commit(ctx context.Context, r *state.Record) error
+}
+
+// Options say what an engine runs and how. Source, Store, Decoder and Graph are
+// required.
+type Options struct {
+	Source    Source
+	Store     *state.Store
+	Committer Committer // Store, unless a test puts something in between
+	Decoder   Decoder
+	Graph     *Graph
+	Handlers  map[string]Handler // what carries out each kind of effect
+
+	OutOfOrder  time.Duration // the watermark trails the newest event by this much
+	EpochEvents int           // an epoch closes after so many units, if not earlier
+	OutboxMax   int           // reading stops at so many effects without an outcome
+	OutboxOpen  int           // of those, how many are held in memory
+	Workers     int           // effects carried out at once
+	TimersOpen  int           // pending timers held in memory
+	Drain       time.Duration // how long Run waits at its end for effects under way
+	AcceptGap   bool          // go on although the position does not fit the log
+
+	// Once stops Run when everything in the log is processed, every effect has its
+	// outcome and every receipt is read.
+	Once bool
+	// LogEnd is the sequence of the newest message of the log. Required with Once.
+	LogEnd func(ctx context.Context) (uint64, error)
+
+	// Tick publishes a tick to the log; at is Unix milliseconds of event time. Without
+	// it timers wait for the next event.
+	Tick func(ctx context.Context, at int64) error
+	// Idle is how long the log is quiet before a tick.
+	Idle time.Duration
+	// Speed is event time per time, for simulations.
+	Speed float64
+
+	// MayCommit is asked before each commit; while it answers an error (the disk is
+	// nearly full) the engine waits and says so in its stats.
+	MayCommit func() error
+
+	// Hook is called at named points, for crash tests.
+	Hook func(point string)
+	// EffectsFirst is a test switch: effects leave before their epoch commits. It
+	// breaks the promises on purpose, so that the crash test can show it notices.
+	EffectsFirst bool
+
+	Logger *slog.Logger
+}
+
+func (o Options) withDefaults() Options {
+	o.EpochEvents = cmp.Or(o.EpochEvents, 10_000) // commits amortise until here; more only adds memory
+	o.OutboxMax = cmp.Or(o.OutboxMax, 50_000)     // about 50 MB of rows on disk
+	o.OutboxOpen = cmp.Or(o.OutboxOpen, 1024)     // far more than Workers can have under way
+	o.Workers = cmp.Or(o.Workers, 8)              // mail is slow and mostly waits
+	o.TimersOpen = cmp.Or(o.TimersOpen, 65_536)   // about 8 MB
+	o.Drain = cmp.Or(o.Drain, 20*time.Second)     // longer than one SMTP dialogue
+	o.Idle = cmp.Or(o.Idle, 30*time.Second)       // a pause that a busy log does not make
+	o.Speed = cmp.Or(o.Speed, 1)                  // live
+	o.OutOfOrder = cmp.Or(o.OutOfOrder, 2*time.Minute)
+	if o.Committer == nil {
+		o.Committer = o.Store
+	}
+	if o.Hook == nil {
+		o.Hook = func(string) {}
+	}
+	if o.MayCommit == nil {
+		o.MayCommit = func() error { return nil }
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// The points at which Hook is called.
+const (
+	PointDecoded      = "after-decode"
+	PointBeforeCommit = "before-commit"
+	PointAfterCommit  = "after-commit"
+)

@@ -1,0 +1,240 @@
+package engine
+
+import (
+	"encoding/binary"
+	"math"
+	"strings"
+
+	"millrace/state"
+)
+
+// timers are the pending event-time timers. All of them stand in the store; those
+// that come next are in memory too, so a million of them cost little. A timer is its
+// store key: due time, operator, key, tag, which sort in firing order.
+type timers struct {
+	read    *state.Reader
+	max     int
+	heap    []string // a min-heap of every pending timer below horizon
+	horizon string   // the first key that may be pending outside the heap
+	all     bool     // the heap holds every pending timer; horizon means nothing
+
+	added   []string      // set since the last epoch closed
+	removed []string      // fired since the last epoch closed
+	fresh   []freshTimers // set by epochs that the reader does not see yet
+	pending int64         // an estimate: a timer set twice counts twice
+}
+
+// freshTimers are the timers that one epoch set.
+type freshTimers struct {
+	epoch uint64
+	keys  []string
+}
+
+// timerKey encodes a timer so that byte order is firing order.
+func timerKey(due int64, op uint16, key, tag string) string {
+	b := make([]byte, 0, 12+len(key)+len(tag))
+	b = append(b, state.SpaceTimers)
+	b = binary.BigEndian.AppendUint64(b, uint64(due)^(1<<63)) //nolint:gosec // order-preserving on purpose
+	b = binary.BigEndian.AppendUint16(b, op)
+	b = append(b, key...)
+	b = append(b, 0)
+	b = append(b, tag...)
+	return string(b)
+}
+
+func timerDue(raw string) int64 {
+	return int64(binary.BigEndian.Uint64([]byte(raw[1:9])) ^ (1 << 63)) //nolint:gosec // see timerKey
+}
+
+func timerParts(raw string) (op uint16, key, tag string) {
+	op = binary.BigEndian.Uint16([]byte(raw[9:11]))
+	key, tag, _ = strings.Cut(raw[11:], "\x00")
+	return op, key, tag
+}
+
+// open loads the timers that come first.
+func (t *timers) open(read *state.Reader, limit int, low int64, pending int64) error {
+	t.read, t.max, t.pending = read, limit, pending
+	t.horizon = timerKey(low, 0, "", "")[:9] // past the tombstones of what fired long ago
+	return t.load()
+}
+
+// low is a due time at or before that of every pending timer.
+func (t *timers) low() int64 {
+	low := int64(math.MaxInt64)
+	if len(t.heap) > 0 {
+		low = timerDue(t.heap[0])
+	} else if !t.all {
+		low = timerDue(t.horizon)
+	}
+	return low
+}
+
+// set adds a timer.
+func (t *timers) set(raw string) {
+	t.added = append(t.added, raw)
+	t.pending++
+	if t.all || raw < t.horizon {
+		t.push(raw)
+		if len(t.heap) > 2*t.max {
+			t.shrink()
+		}
+	}
+}
+
+// pop takes the first timer that is due at or before until.
+func (t *timers) pop(until int64) (string, bool, error) {
+	if len(t.heap) == 0 && !t.all {
+		if err := t.load(); err != nil {
+			return "", false, err
+		}
+	}
+	if len(t.heap) == 0 || timerDue(t.heap[0]) > until {
+		return "", false, nil
+	}
+	raw := t.heap[0]
+	for len(t.heap) > 0 && t.heap[0] == raw { // the same timer set twice is one
+		t.take()
+	}
+	t.pending--
+	t.removed = append(t.removed, raw)
+	return raw, true, nil
+}
+
+// next is the due time of the first pending timer.
+func (t *timers) next() (int64, bool) {
+	if len(t.heap) > 0 {
+		return timerDue(t.heap[0]), true
+	}
+	if !t.all && len(t.horizon) >= 9 {
+		return timerDue(t.horizon), true
+	}
+	return 0, false
+}
+
+// load moves the horizon over the next timers of the store and of the epochs that
+// the reader does not see yet.
+func (t *timers) load() error {
+	from := t.horizon
+	var found []string
+	more := false
+	err := t.read.Scan([]byte{state.SpaceTimers}, []byte(from), func(key, _ []byte) bool {
+		if len(found) == t.max {
+			more = true
+			t.horizon = string(key)
+			return false
+		}
+		found = append(found, string(key))
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	t.all = !more
+	for _, raw := range found {
+		t.push(raw)
+	}
+	for _, f := range t.fresh {
+		t.adopt(f.keys, from)
+	}
+	t.adopt(t.added, from)
+	return nil
+}
+
+// adopt pushes those keys that lie between from and the horizon.
+func (t *timers) adopt(keys []string, from string) {
+	for _, raw := range keys {
+		if raw >= from && (t.all || raw < t.horizon) {
+			t.push(raw)
+		}
+	}
+}
+
+// shrink drops the later part of an overgrown heap: the store has it, or fresh.
+func (t *timers) shrink() {
+	var kept []string
+	for len(kept) < t.max {
+		kept = append(kept, t.heap[0])
+		t.take()
+	}
+	if kept[len(kept)-1] == t.heap[0] { // equal ones stay together
+		for len(t.heap) > 0 && t.heap[0] == kept[len(kept)-1] {
+			t.take()
+		}
+		if len(t.heap) == 0 {
+			t.heap = kept
+			return
+		}
+	}
+	t.horizon, t.all = t.heap[0], false
+	t.heap = kept // ascending, so it is a heap
+}
+
+// flush writes what was set and fired into r. A timer that was set and fired within
+// the epoch leaves no trace.
+func (t *timers) flush(r *state.Record) {
+	var fired map[string]bool
+	if len(t.removed) > 0 && len(t.added) > 0 {
+		fired = make(map[string]bool, len(t.removed))
+		for _, raw := range t.removed {
+			fired[raw] = true
+		}
+	}
+	var kept []string
+	for _, raw := range t.added {
+		if !fired[raw] {
+			r.Put([]byte(raw), nil)
+			kept = append(kept, raw)
+		}
+	}
+	for _, raw := range t.removed {
+		r.Delete([]byte(raw))
+	}
+	if len(kept) > 0 {
+		t.fresh = append(t.fresh, freshTimers{epoch: r.Epoch, keys: kept})
+	}
+	t.added = t.added[:0]
+	t.removed = t.removed[:0]
+}
+
+// seen forgets the fresh timers of epochs that the reader sees.
+func (t *timers) seen(epoch uint64) {
+	for len(t.fresh) > 0 && t.fresh[0].epoch <= epoch {
+		t.fresh = t.fresh[1:]
+	}
+}
+
+func (t *timers) push(raw string) {
+	t.heap = append(t.heap, raw)
+	i := len(t.heap) - 1
+	for i > 0 {
+		p := (i - 1) / 2
+		if t.heap[p] <= t.heap[i] {
+			break
+		}
+		t.heap[p], t.heap[i] = t.heap[i], t.heap[p]
+		i = p
+	}
+}
+
+func (t *timers) take() {
+	last := len(t.heap) - 1
+	t.heap[0] = t.heap[last]
+	t.heap[last] = ""
+	t.heap = t.heap[:last]
+	i := 0
+	for {
+		small := 2*i + 1
+		if small >= last {
+			return
+		}
+		if small+1 < last && t.heap[small+1] < t.heap[small] {
+			small++
+		}
+		if t.heap[i] <= t.heap[small] {
+			return
+		}
+		t.heap[i], t.heap[small] = t.heap[small], t.heap[i]
+		i = small
+	}
+}
