@@ -29,8 +29,8 @@ type progress struct {
 
 // keys of the store's own facts.
 var (
-	keyProgress = []byte("\x01progress") //nolint:gochecknoglobals // constant
-	keyCells    = []byte("\x01cells")    //nolint:gochecknoglobals // constant
+	keyProgress = []byte("\x01progress")  //nolint:gochecknoglobals // constant
+	keyCells    = []byte("\x01cells")     //nolint:gochecknoglobals // constant
 	keyOps      = []byte("\x01operators") //nolint:gochecknoglobals // constant
 )
 
@@ -60,6 +60,7 @@ type Engine struct {
 	limitN  int
 	limitB  int
 
+	acting bool // the pool carries out effects
 	quiet  quiet
 	mu     sync.Mutex
 	stats  Stats
@@ -214,10 +215,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	wg.Go(func() { e.committer(work) })
 	poolCtx, stopPool := context.WithCancel(work)
 	defer stopPool()
-	started := false
 	startPool := func() {
-		if !started {
-			started = true
+		if !e.acting {
+			e.acting = true
 			wg.Go(func() { e.pool.run(poolCtx, e.o.Workers, e.o.Drain) })
 		}
 	}
@@ -289,8 +289,13 @@ func (e *Engine) ended(ctx context.Context, readErr <-chan error) error {
 }
 
 // blocked tells whether reading must wait for effects to get their outcome. The
-// epoch that is open is closed first, so that its effects can.
+// epoch that is open is closed first, so that its effects can. Until the log is read
+// to its end as of opening no effect leaves, since its receipt may stand there; what
+// is decided meanwhile waits on disk.
 func (e *Engine) blocked() bool {
+	if !e.acting {
+		return false
+	}
 	unresolved, _, _ := e.pool.load()
 	return unresolved+len(e.rows) >= e.o.OutboxMax
 }
