@@ -22,8 +22,7 @@ func (p *Person) AppendTo(b []byte) []byte {
 	b = p.appendTime(b, p.currAt)
 	b = AppendString(b, p.Currency)
 	b = binary.AppendUvarint(b, uint64(p.Flags))
-	b = binary.AppendVarint(b, p.half)
-	b = binary.AppendVarint(b, p.land)
+	b = p.decay.AppendTo(b)
 	b = binary.AppendVarint(b, int64(p.Revenue))
 	b = binary.AppendVarint(b, int64(p.Refunded))
 	b = binary.AppendUvarint(b, uint64(len(p.Kinds)))
@@ -347,10 +346,7 @@ func (p *Person) read(w *Wire) {
 	p.Newest = w.Varint()
 	p.First, p.Last, p.Ordered, p.Window, p.currAt = p.readTime(w), p.readTime(w), p.readTime(w), p.readTime(w), p.readTime(w)
 	p.Currency, p.Flags = w.String(), event.Flags(w.Int(1<<16-1))
-	p.half, p.land = w.Varint(), w.Varint()
-	if p.half < -1 {
-		w.fail("half-life below nothing")
-	}
+	p.decay.ReadFrom(w)
 	p.Revenue, p.Refunded = event.Money(w.Varint()), event.Money(w.Varint())
 	if n := w.Len(128, 11); n > 0 {
 		p.Kinds = make([]KindStat, n)

@@ -39,6 +39,7 @@ func (u *Updater) Merge(dst, src *Person, ch *Change) {
 	}
 	if l := src.LastOrder; l.At > dst.LastOrder.At || l.At == dst.LastOrder.At && l.ID > dst.LastOrder.ID {
 		dst.LastOrder = l
+		ch.Ordered, ch.OrderID = true, l.ID
 	}
 	dst.mergeTraits(&src.Traits, ch)
 	dst.mergeConsent(&src.Consent, ch)
@@ -54,14 +55,12 @@ func (p *Person) adopt(src *Person, half int64) {
 	ref := max(p.Newest, src.Newest)
 	p.weigh(ref, half)
 	src.weigh(ref, half)
-	switch d := src.land - p.land; {
-	case half < 0 || d == 0:
-	case d > 0:
-		p.scale(int(min(d, 1<<20)))
-		p.land = src.land
-	default:
-		src.scale(int(min(-d, 1<<20)))
-		src.land = p.land
+	mine, theirs := p.decay.align(&src.decay)
+	if mine != 1 {
+		p.multiply(mine)
+	}
+	if theirs != 1 {
+		src.multiply(theirs)
 	}
 	if p.Newest == 0 || src.Newest != 0 && src.First < p.First {
 		p.First = src.First
@@ -102,7 +101,7 @@ func (p *Person) uncount(k event.Kind, money event.Money, at int64) {
 		if s.Kind != k || s.Count == 0 {
 			continue
 		}
-		w := p.weigh(at, p.half)
+		w := p.weigh(at, p.decay.half)
 		s.Count--
 		s.Total -= money
 		s.count = math.Max(s.count-w, 0)

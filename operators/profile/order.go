@@ -127,6 +127,11 @@ func (o *Order) back() event.Money {
 	}
 }
 
+// Returned tells whether the whole order went back.
+func (o *Order) Returned() bool {
+	return o.At != 0 && (o.Full || o.Refunded >= o.Value && o.Refunded > 0)
+}
+
 // applyOrder counts an order once and closes the carts that are older. It answers
 // false when the order was seen before.
 func (p *Person) applyOrder(u *Updater, e *event.Event, value event.Money, w float64, ch *Change) bool {

@@ -101,8 +101,7 @@ type Person struct {
 	Flags      event.Flags // AssumedConsent, Synthetic: some event carried it
 	Lost       Lost
 
-	half      int64 // half-life the counts were made with, ms; 0: no counts yet; -1: no decay
-	land      int64 // landmark of the decayed counts, in half-lives since 1970
+	decay     Decay
 	seen      []uint64
 	seenHours []uint32 // hours since 1970, beside seen
 	currAt    int64
