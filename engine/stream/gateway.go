@@ -210,13 +210,11 @@ func settingsKey(path string) (string, bool) {
 
 // ingest takes the events of one POST.
 func (g *Gateway) ingest(w http.ResponseWriter, r *http.Request, rt route) {
-	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
-	default:
+	if !g.enter() {
 		g.refuse(w, refusedBusy)
 		return
 	}
+	defer g.leave()
 	key := headerKey(r)
 	src, ok := g.opts.Sources[key]
 	if key != "" && !ok {
@@ -255,6 +253,18 @@ func (g *Gateway) ingest(w http.ResponseWriter, r *http.Request, rt route) {
 	g.requests.Add(1)
 	writeBody(w, http.StatusOK, okBody)
 }
+
+// enter takes one of the places for requests, if one is free.
+func (g *Gateway) enter() bool {
+	select {
+	case g.slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (g *Gateway) leave() { <-g.slots }
 
 // read takes the body in, in the time it may take.
 func (g *Gateway) read(w http.ResponseWriter, r *http.Request) (*body, error) {
@@ -321,6 +331,10 @@ func (g *Gateway) takePixel(r *http.Request, kind string) refusal {
 	if rt, ok := g.routes["/v1/"+kind]; !ok || rt.batch || rt.kind != kind {
 		return refusedPath
 	}
+	if !g.enter() {
+		return refusedBusy
+	}
+	defer g.leave()
 	split, err := splitEvent(pixelData(r))
 	if err != nil {
 		return refusedJSON
