@@ -1,0 +1,263 @@
+package recommend
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"strings"
+
+	"millrace/operators/profile"
+)
+
+// Exclude says which items are never recommended.
+type Exclude uint8
+
+// What may be excluded. Each includes nothing of the others.
+const (
+	ExcludePurchased Exclude = iota // what the person bought: the default
+	ExcludeNone
+	ExcludeLast    // what the person looked at last
+	ExcludeSession // what the person looked at or put into a cart in the present window
+)
+
+// ParseExclude reads the setting: none, last, session or purchased.
+func ParseExclude(s string) (Exclude, bool) {
+	i := slices.Index([]string{"purchased", "none", "last", "session"}, s)
+	return Exclude(max(i, 0)), i >= 0
+}
+
+// Reader finds the record of an item. What it answers is only read.
+type Reader func(item string) (*Item, bool)
+
+// Seed is an item from which a recommendation starts.
+type Seed struct {
+	Item   string
+	Weight float64
+}
+
+// Query asks what to show.
+type Query struct {
+	Seeds     []Seed
+	Limit     int
+	Now       int64
+	Hide      []string          // items that are shown already
+	Skip      func(string) bool // items that are excluded; nil for none
+	NeedName  bool              // only items whose name is known
+	NeedPrice bool              // only items whose price is known
+	NoFill    bool              // do not fill up with popular items
+}
+
+// Scored is a recommended item.
+type Scored struct {
+	Item     string
+	Score    float64
+	Facts    Facts
+	Seed     string   // the seed that speaks most for it; "" when it is merely popular
+	Relation Relation // how the two go together
+	LLR      float64  // how surely
+}
+
+// Why says in words why the item is recommended.
+func (s Scored) Why() string {
+	if s.Seed == "" {
+		return "popular"
+	}
+	return s.Relation.String() + " with " + s.Seed
+}
+
+// maxSeeds bounds the items that a recommendation starts from: the newest ones say
+// most, and each costs up to 3 × MaxNeighbours reads.
+const maxSeeds = 5
+
+// QueryFor starts from what a person has in the newest cart, else looked at last, else
+// bought last.
+func QueryFor(p *profile.Person, x Exclude, limit int, now int64) Query {
+	q := Query{Limit: limit, Now: now}
+	if c := p.NewestCart(); c != nil {
+		for _, t := range slices.Backward(c.Contents()) {
+			q.Seeds = append(q.Seeds, Seed{t.ID, 1})
+			q.Hide = append(q.Hide, t.ID)
+		}
+	}
+	if len(q.Seeds) == 0 {
+		for i, v := range p.Viewed[:min(len(p.Viewed), maxSeeds)] {
+			q.Seeds = append(q.Seeds, Seed{v.ID, 1 / float64(1+i)})
+		}
+	}
+	if len(q.Seeds) == 0 {
+		for _, t := range p.LastOrder.Items {
+			q.Seeds = append(q.Seeds, Seed{t.ID, 1})
+		}
+	}
+	q.Seeds = q.Seeds[:min(len(q.Seeds), maxSeeds)]
+	q.Skip = skipFor(p, x)
+	return q
+}
+
+func skipFor(p *profile.Person, x Exclude) func(string) bool {
+	switch x {
+	case ExcludePurchased:
+		return p.HasBought
+	case ExcludeLast:
+		return func(id string) bool { return len(p.Viewed) > 0 && p.Viewed[0].ID == id }
+	case ExcludeSession:
+		return func(id string) bool {
+			for i := range p.Viewed {
+				if p.Viewed[i].ID == id && p.Viewed[i].At >= p.Window {
+					return true
+				}
+			}
+			for i := range p.Carts {
+				for j := range p.Carts[i].Items {
+					if p.Carts[i].Items[j].ID == id {
+						return true
+					}
+				}
+			}
+			return false
+		}
+	default:
+		return nil
+	}
+}
+
+// LLR is Dunning's log-likelihood ratio of a two by two table: k11 units with both, k12
+// with the first only, k21 with the second only, k22 with neither. It is 0 when the two
+// are together no more often than chance would have it: what avoids each other must not
+// rank high.
+func LLR(k11, k12, k21, k22 float64) float64 {
+	k11, k12, k21, k22 = max(k11, 0), max(k12, 0), max(k21, 0), max(k22, 0)
+	n := k11 + k12 + k21 + k22
+	if k11*n <= (k11+k12)*(k11+k21) {
+		return 0
+	}
+	return max(2*(entropy(k11+k12, k21+k22)+entropy(k11+k21, k12+k22)-entropy(k11, k12, k21, k22)), 0)
+}
+
+func entropy(k ...float64) float64 {
+	var sum, parts float64
+	for _, n := range k {
+		sum += n
+		parts += xlogx(n)
+	}
+	return xlogx(sum) - parts
+}
+
+func xlogx(n float64) float64 {
+	if n <= 0 {
+		return 0
+	}
+	return n * math.Log(n)
+}
+
+// Neighbour is an item that goes with another.
+type Neighbour struct {
+	Item   string
+	LLR    float64
+	Shared float64 // units with both, decayed
+	Facts  Facts
+}
+
+// Top lists what goes with an item in one relation, surest first. Ties are in the order
+// of the ids.
+func (r *Recommender) Top(id string, rel Relation, now int64, read Reader, totals *Totals) []Neighbour {
+	i, ok := read(id)
+	if !ok || rel >= RelationCount {
+		return nil
+	}
+	n := totals.Units(rel, now, r.half)
+	own := i.Units(rel, now)
+	var out []Neighbour
+	for _, a := range i.relations[rel].list {
+		o, ok := read(a.id)
+		shared := i.value(a.count-a.err, now)
+		if !ok || shared <= 0 {
+			continue
+		}
+		other := o.Units(rel, now)
+		if s := LLR(shared, own-shared, other-shared, n-own-other+shared); s > 0 {
+			out = append(out, Neighbour{a.id, s, shared, o.Facts})
+		}
+	}
+	slices.SortFunc(out, func(a, b Neighbour) int {
+		return cmp.Or(cmp.Compare(b.LLR, a.LLR), strings.Compare(a.Item, b.Item))
+	})
+	return out
+}
+
+// Recommend answers what to show: what goes with the seeds in any relation, each
+// contributing weight × ln(1 + LLR), and popular items if that is not enough. Ties are
+// in the order of the ids, so the same records give the same answer.
+func (r *Recommender) Recommend(q Query, read Reader, totals *Totals) []Scored {
+	cache := make(map[string]*Item)
+	cached := func(id string) (*Item, bool) {
+		i, known := cache[id]
+		if !known {
+			if i, known = read(id); !known {
+				i = nil
+			}
+			cache[id] = i
+		}
+		return i, i != nil
+	}
+	found := make(map[string]*Scored)
+	for _, s := range q.Seeds {
+		for rel := range RelationCount {
+			for _, n := range r.Top(s.Item, rel, q.Now, cached, totals) {
+				r.vote(found, &q, s, rel, n)
+			}
+		}
+	}
+	out := make([]Scored, 0, len(found))
+	for _, s := range found {
+		out = append(out, *s)
+	}
+	slices.SortFunc(out, func(a, b Scored) int {
+		return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Item, b.Item))
+	})
+	out = out[:min(len(out), max(q.Limit, 0))]
+	if q.NoFill || len(out) >= q.Limit {
+		return out
+	}
+	return q.fill(out, cached, totals)
+}
+
+// vote adds what a seed says for a neighbour.
+func (r *Recommender) vote(found map[string]*Scored, q *Query, s Seed, rel Relation, n Neighbour) {
+	if !q.allows(n.Item, &n.Facts) {
+		return
+	}
+	add := s.Weight * r.o.Weights[rel] * math.Log1p(n.LLR)
+	f := found[n.Item]
+	if f == nil {
+		found[n.Item] = &Scored{Item: n.Item, Score: add, Facts: n.Facts, Seed: s.Item, Relation: rel, LLR: n.LLR}
+		return
+	}
+	f.Score += add
+	if n.LLR > f.LLR {
+		f.Seed, f.Relation, f.LLR = s.Item, rel, n.LLR
+	}
+}
+
+// allows tells whether an item may be shown.
+func (q *Query) allows(id string, f *Facts) bool {
+	if q.NeedName && f.Name == "" || q.NeedPrice && (!f.HasPrice || f.Price <= 0) {
+		return false
+	}
+	return !slices.Contains(q.Hide, id) && (q.Skip == nil || !q.Skip(id))
+}
+
+// fill adds popular items up to the limit.
+func (q *Query) fill(out []Scored, read Reader, totals *Totals) []Scored {
+	for _, id := range totals.Popular(MaxPopular) {
+		if len(out) >= q.Limit {
+			break
+		}
+		i, ok := read(id)
+		if !ok || !q.allows(id, &i.Facts) || slices.ContainsFunc(out, func(s Scored) bool { return s.Item == id }) {
+			continue
+		}
+		out = append(out, Scored{Item: id, Facts: i.Facts})
+	}
+	return out
+}

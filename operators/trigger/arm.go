@@ -1,0 +1,344 @@
+package trigger
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"millrace/operators/event"
+	"millrace/operators/profile"
+)
+
+// The reasons of decisions that end as skipped. A reason may go on after the text.
+const (
+	ReasonOrdered    = "cancelled: ordered"
+	ReasonEmptied    = "cancelled: cart emptied"
+	ReasonDropped    = "cancelled: cart given up, too old or too many"
+	ReasonFollowed   = "cancelled: another order followed"
+	ReasonRefunded   = "cancelled: order refunded"
+	ReasonRetired    = "cancelled: the rule is no more"
+	ReasonTooMany    = "cancelled: too much waits for this person"
+	ReasonInUse      = "cancelled: cart is in use again"
+	ReasonExpired    = "expired"
+	ReasonSuppressed = "suppressed"
+	ReasonNoConsent  = "no consent"
+	ReasonNoAddress  = "no address"
+	ReasonBounced    = "address bounces"
+	ReasonAudience   = "not in the audience"
+	ReasonWhen       = "condition not met"
+	ReasonCapped     = "capped"
+)
+
+// A sub names what a wait is about.
+func cartSub(id string) string  { return "c" + id }
+func orderSub(id string) string { return "o" + id }
+
+// Arm takes over what an event, or a merge, changed in a person's picture: it starts,
+// restarts and cancels waits. What it asks for is appended to out.
+//
+// A wait ends Rule.Wait after the newest activity of its cart, in event time; if that
+// has passed already, as when a visitor with an old cart makes himself known, the timer
+// is asked for in the past and fires at once. An order cancels every cart that is older
+// than it, by event time, as soon as it is read, even if its own time lies after the
+// deadline. An activity that was decided about is not waited for again, however late
+// other events of the cart come; a newer one is.
+func (t *Triggers) Arm(s Subject, ch *profile.Change, out *Result) {
+	if ch.Duplicate || len(ch.Carts) == 0 && !ch.Ordered && !ch.Refund {
+		return
+	}
+	for i := range t.rules {
+		r := &t.rules[i]
+		switch r.Kind {
+		case CartAbandoned:
+			for _, c := range ch.Carts {
+				t.armCart(s, r, c, ch.Silent, out)
+			}
+		case PostPurchase:
+			if ch.Ordered {
+				t.armOrder(s, r, ch, out)
+			}
+			if ch.Refund {
+				t.refunded(s, r, ch.OrderID, out)
+			}
+		}
+	}
+}
+
+func (t *Triggers) armCart(s Subject, r *Rule, c profile.CartChange, silent bool, out *Result) {
+	sub := cartSub(c.ID)
+	if c.Fate != profile.CartChanged {
+		if i := s.State.wait(r.name(), sub); i >= 0 {
+			reason := map[profile.CartFate]string{profile.CartEmptied: ReasonEmptied, profile.CartOrdered: ReasonOrdered}[c.Fate]
+			t.cancel(s, r, i, cmp.Or(reason, ReasonDropped), out)
+		}
+		return
+	}
+	cart, ok := s.Profile.Cart(c.ID)
+	if !ok || silent {
+		return
+	}
+	t.start(s, r, Wait{Rule: r.name(), Sub: sub, Started: cart.Started, Activity: cart.Last}, out)
+}
+
+// start begins or prolongs a wait.
+func (t *Triggers) start(s Subject, r *Rule, w Wait, out *Result) {
+	if s.State.handled(w.Rule, w.Sub, w.Activity) {
+		return
+	}
+	w.Deadline = w.Activity + r.Wait.Milliseconds()
+	if i := s.State.wait(w.Rule, w.Sub); i >= 0 {
+		old := &s.State.Waits[i]
+		if w.Activity <= old.Activity {
+			return // a late event: the newest activity holds
+		}
+		w.Armed = old.Armed // the timer inserts itself again when it fires too early
+		if w.Deadline >= w.Armed {
+			*old = w
+			return
+		}
+		s.State.drop(i)
+	}
+	if len(s.State.Waits) >= MaxWaits {
+		oldest := 0
+		for i := range s.State.Waits {
+			if s.State.Waits[i].Activity < s.State.Waits[oldest].Activity {
+				oldest = i
+			}
+		}
+		s.State.Lost++
+		t.cancel(s, t.rule(s.State.Waits[oldest].Rule), oldest, ReasonTooMany, out)
+	}
+	w.Armed = w.Deadline
+	s.State.Waits = append(s.State.Waits, w)
+	out.Timers = append(out.Timers, TimerRequest{w.Rule, w.Sub, w.Deadline})
+}
+
+func (t *Triggers) armOrder(s Subject, r *Rule, ch *profile.Change, out *Result) {
+	l := &s.Profile.LastOrder
+	w := Wait{Rule: r.name(), Sub: orderSub(ch.OrderID), Started: ch.Time, Activity: ch.Time}
+	if ch.Merged {
+		w.Started, w.Activity = l.At, l.At
+	}
+	if l.At > w.Activity || l.ID != ch.OrderID {
+		d := t.decision(s, r, &w)
+		t.skip(s, &d, w.Sub, ReasonFollowed, out) // it came late: the newer order waits
+		return
+	}
+	i := slices.IndexFunc(s.State.Waits, func(o Wait) bool { return o.Rule == w.Rule && o.Sub != w.Sub })
+	if i >= 0 {
+		t.cancel(s, r, i, ReasonFollowed, out)
+	}
+	if !ch.Silent {
+		t.start(s, r, w, out)
+	}
+}
+
+func (t *Triggers) refunded(s Subject, r *Rule, id string, out *Result) {
+	o, ok := s.Profile.OrderByID(id)
+	if i := s.State.wait(r.name(), orderSub(id)); i >= 0 && ok && o.Returned() {
+		t.cancel(s, r, i, ReasonRefunded, out)
+	}
+}
+
+// decision begins the record of what is decided about a wait.
+func (t *Triggers) decision(s Subject, r *Rule, w *Wait) event.Decision {
+	d := event.Decision{Person: s.Person, Started: w.Activity, Decided: s.Now}
+	if r != nil {
+		d.Pipeline, d.Trigger, d.Kind, d.Version = r.Pipeline, r.ID, r.Content, r.Version
+	} else {
+		d.Pipeline, d.Trigger, _ = strings.Cut(w.Rule, "/")
+	}
+	if id, ok := strings.CutPrefix(w.Sub, "c"); ok {
+		d.CartID = id
+	} else {
+		d.OrderID = strings.TrimPrefix(w.Sub, "o")
+	}
+	d.ID = t.id(d.Pipeline, d.Trigger, s.Person, w.Sub, w.Activity)
+	return d
+}
+
+// cancel ends a wait with a record.
+func (t *Triggers) cancel(s Subject, r *Rule, i int, reason string, out *Result) {
+	w := s.State.Waits[i]
+	s.State.drop(i)
+	d := t.decision(s, r, &w)
+	t.skip(s, &d, w.Sub, reason, out)
+}
+
+// skip records that nobody gets a mail, and why.
+func (t *Triggers) skip(s Subject, d *event.Decision, sub, reason string, out *Result) {
+	d.Outcome, d.Reason, d.Ended = event.Skipped, reason, s.Now
+	s.State.note(d, d.Pipeline+"/"+d.Trigger, sub, t.known)
+	out.Decisions = append(out.Decisions, *d)
+}
+
+// Fire is called when a timer is due. If the wait was prolonged, it asks for the timer
+// again; if it is over, it decides: the decision is pending, to be carried out, or
+// skipped with its reason. A timer that nothing waits for any more does nothing.
+func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
+	i := s.State.wait(rule, sub)
+	if i < 0 {
+		return
+	}
+	w := &s.State.Waits[i]
+	r := t.rule(rule)
+	if r == nil {
+		t.cancel(s, nil, i, ReasonRetired, out)
+		return
+	}
+	f := Facts{Person: s.Profile, Now: s.Now}
+	d := t.decision(s, r, w)
+	if r.Kind == CartAbandoned {
+		cart, ok := s.Profile.Cart(d.CartID)
+		if !ok {
+			t.cancel(s, r, i, ReasonEmptied, out)
+			return
+		}
+		if cart.Last > w.Activity { // moved by what must not arm, such as an event that switched us off
+			w.Activity, w.Deadline = cart.Last, cart.Last+r.Wait.Milliseconds()
+		}
+		f.CartID, f.Items, f.Value, f.Currency = cart.ID, cart.Contents(), cart.Value(), cart.Currency
+		d.Flags = cart.Flags
+	} else {
+		l := &s.Profile.LastOrder
+		f.OrderID, f.Items, f.Value, f.Currency = l.ID, slices.Clone(l.Items), l.Value, l.Currency
+		d.Flags = l.Flags
+	}
+	if s.Now < w.Deadline {
+		w.Armed = w.Deadline
+		out.Timers = append(out.Timers, TimerRequest{rule, sub, w.Deadline})
+		return
+	}
+	f.Currency = cmp.Or(f.Currency, s.Profile.Currency)
+	d.Items, d.Value, d.Currency = f.Items, f.Value, f.Currency
+	d.Flags |= s.Profile.Flags & event.AssumedConsent
+	overdue := s.Now - w.Deadline
+	s.State.drop(i)
+	if reason := t.refuse(s, r, &f, overdue); reason != "" {
+		t.skip(s, &d, sub, reason, out)
+		return
+	}
+	d.Reason = "cart left for " + span(r.Wait)
+	if r.Kind == PostPurchase {
+		d.Reason = "no other order for " + span(r.Wait)
+	}
+	s.State.note(&d, rule, sub, t.known)
+	out.Decisions = append(out.Decisions, d)
+}
+
+// refuse says why nobody gets a mail, or "".
+func (t *Triggers) refuse(s Subject, r *Rule, f *Facts, overdue int64) string {
+	if overdue > r.Freshness.Milliseconds() {
+		return ReasonExpired + ": overdue by more than " + span(r.Freshness)
+	}
+	if reason := mayMail(s.Profile, r.AssumeConsent); reason != "" {
+		return reason
+	}
+	switch {
+	case r.When != nil && !r.When(f):
+		return explain(ReasonWhen, r.WhenText)
+	case r.Audience != nil && !r.Audience(f):
+		return explain(ReasonAudience, r.AudienceText)
+	case s.State.capped(r, s.Now, t.reserve):
+		return ReasonCapped + ": at most once per " + span(r.OncePer)
+	}
+	return ""
+}
+
+// mayMail says why a person must not or cannot be mailed, or "".
+func mayMail(p *profile.Person, assume bool) string {
+	switch c := &p.Consent; {
+	case c.Suppressed:
+		return explain(ReasonSuppressed, c.Reason)
+	case c.State == event.ConsentNo:
+		return ReasonNoConsent
+	case c.State == event.ConsentUnknown && !assume:
+		return explain(ReasonNoConsent, "unknown")
+	case p.Traits.Email == "":
+		return ReasonNoAddress
+	case p.Traits.Dead:
+		return ReasonBounced
+	}
+	return ""
+}
+
+// Recheck looks once more, just before a mail leaves, whether a pending decision still
+// holds for a committed picture. It answers the reason to skip it, or "".
+func (t *Triggers) Recheck(d *event.Decision, p *profile.Person, now int64) string {
+	r := t.rule(d.Pipeline + "/" + d.Trigger)
+	if r == nil {
+		return ReasonRetired
+	}
+	if now-d.Decided > r.Freshness.Milliseconds() {
+		return ReasonExpired + ": decided more than " + span(r.Freshness) + " ago"
+	}
+	if r.Kind == CartAbandoned {
+		cart, ok := p.Cart(d.CartID)
+		switch {
+		case p.Ordered >= d.Started:
+			return ReasonOrdered
+		case !ok:
+			return ReasonEmptied
+		case cart.Last > d.Started:
+			return ReasonInUse
+		}
+	} else {
+		if p.LastOrder.At > d.Started {
+			return ReasonFollowed
+		}
+		if o, ok := p.OrderByID(d.OrderID); ok && o.Returned() {
+			return ReasonRefunded
+		}
+	}
+	return mayMail(p, r.AssumeConsent)
+}
+
+// Merge lets what another state of the same person waits for and decided join s. It
+// asks again for the timers of the waits that came over.
+func (t *Triggers) Merge(s Subject, src *State, out *Result) {
+	s.State.Fired = append(s.State.Fired, src.Fired...)
+	slices.SortStableFunc(s.State.Fired, func(a, b Fired) int { return cmp.Or(cmp.Compare(a.At, b.At), strings.Compare(a.Decision, b.Decision)) })
+	if over := len(s.State.Fired) - MaxFired; over > 0 {
+		s.State.Fired = slices.Delete(s.State.Fired, 0, over)
+		s.State.Lost += uint32(over)
+	}
+	s.State.Records = append(s.State.Records, src.Records...)
+	slices.SortStableFunc(s.State.Records, func(a, b event.Decision) int {
+		return cmp.Or(cmp.Compare(a.Decided, b.Decided), strings.Compare(a.ID, b.ID))
+	})
+	if over := len(s.State.Records) - MaxRecords; over > 0 {
+		s.State.Records = slices.Delete(s.State.Records, 0, over)
+		s.State.Lost += uint32(over)
+	}
+	s.State.Lost += src.Lost
+	for _, w := range src.Waits {
+		if r := t.rule(w.Rule); r != nil {
+			t.start(s, r, w, out)
+		}
+	}
+}
+
+func explain(reason, text string) string {
+	if text == "" {
+		return reason
+	}
+	return reason + ": " + text
+}
+
+// span writes a duration without its empty parts.
+func span(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 2*day && d%day == 0 {
+		return strconv.Itoa(int(d/day)) + "d"
+	}
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

@@ -1,0 +1,138 @@
+// Package trigger decides, per person, when something that happened, or did not, calls
+// for a mail: a cart that was left, an order a week ago. It keeps what it waits for and
+// what it decided, with the reason, also for those who get nothing.
+//
+// Nothing here reads a clock or waits: the caller hands in the watermark as now, sets
+// the timers that are asked for, and calls Fire when one is due.
+package trigger
+
+import (
+	"cmp"
+	"time"
+
+	"millrace/operators/event"
+	"millrace/operators/profile"
+)
+
+// Kind is what a rule waits for.
+type Kind uint8
+
+// The kinds of rules.
+const (
+	CartAbandoned Kind = iota // a cart changed, then no activity in it and no order for Wait
+	PostPurchase              // an order, then no other order for Wait
+)
+
+// Facts are what the conditions of a rule see.
+type Facts struct {
+	Person   *profile.Person
+	Now      int64
+	CartID   string
+	OrderID  string
+	Items    []event.CartItem
+	Value    event.Money // of the cart or order
+	Currency string
+}
+
+// Rule is a trigger of a pipeline. The zero values of its settings work.
+type Rule struct {
+	Pipeline string // "cart-abandonment"
+	ID       string // unique within the pipeline
+	Version  string // hash of the pipeline file; stands in decisions
+	Kind     Kind
+	Content  string // content kind, such as "cart"
+
+	// Wait is how long nothing must happen: an hour for carts, a week after orders.
+	Wait time.Duration
+	// When is the condition on the cart or order, such as a least value; nil: always.
+	When func(*Facts) bool
+	// WhenText is When as written, for the reason of a decision.
+	WhenText string
+	// Audience is the condition on the person; nil: everybody.
+	Audience func(*Facts) bool
+	// AudienceText is Audience as written, for the reason of a decision.
+	AudienceText string
+	// OncePer is the time in which a person gets at most one mail of this rule; 0: no limit.
+	OncePer time.Duration
+	// Freshness is how long overdue a trigger may be and still fire.
+	Freshness time.Duration
+	// AssumeConsent says that a person who never spoke of it may be mailed.
+	AssumeConsent bool
+}
+
+func (r Rule) withDefaults() Rule {
+	wait := time.Hour // the shop's habit: after an hour the cart was left, not put aside
+	if r.Kind == PostPurchase {
+		wait = 7 * 24 * time.Hour // the parcel has come and is unpacked
+	}
+	r.Wait = cmp.Or(r.Wait, wait)
+	r.Freshness = cmp.Or(r.Freshness, 72*time.Hour) // after three days the mail is a surprise, not a help
+	return r
+}
+
+func (r *Rule) name() string { return r.Pipeline + "/" + r.ID }
+
+// TimerRequest asks for Fire to be called with Rule and Sub when the watermark passes
+// Due, at once if it has. A later request for the same Rule and Sub replaces it.
+type TimerRequest struct {
+	Rule string // pipeline/id
+	Sub  string // what it is about: "c" and the cart's id, or "o" and the order's
+	Due  int64
+}
+
+// Options say how a person is decided about. ID must be set.
+type Options struct {
+	Rules []Rule
+	// ID makes the id of a decision, HMAC(pipeline, trigger, person, sub, started) in hex.
+	ID func(pipeline, trigger, person, sub string, started int64) string
+	// Reserve is after how much event time a decision without a receipt no longer
+	// counts against OncePer.
+	Reserve time.Duration
+}
+
+// Triggers is a set of rules. It holds no state of persons and is safe for concurrent
+// use on different ones.
+type Triggers struct {
+	rules   []Rule
+	id      func(pipeline, trigger, person, sub string, started int64) string
+	reserve int64
+	known   int64 // for how long decisions are remembered beside the records
+}
+
+// New makes a set of rules.
+func New(o Options) *Triggers {
+	if o.ID == nil {
+		panic("BUG: trigger.New without Options.ID")
+	}
+	t := &Triggers{id: o.ID, reserve: cmp.Or(o.Reserve, 7*24*time.Hour).Milliseconds()} // longer than any retry of a mail
+	t.known = t.reserve
+	for _, r := range o.Rules {
+		r = r.withDefaults()
+		t.known = max(t.known, r.OncePer.Milliseconds())
+		t.rules = append(t.rules, r)
+	}
+	return t
+}
+
+func (t *Triggers) rule(name string) *Rule {
+	for i := range t.rules {
+		if t.rules[i].name() == name {
+			return &t.rules[i]
+		}
+	}
+	return nil
+}
+
+// Subject is the person that a call is about.
+type Subject struct {
+	Person  string // pseudonym
+	State   *State
+	Profile *profile.Person
+	Now     int64 // the watermark
+}
+
+// Result is what a call asks for. It may be used again; calls append to it.
+type Result struct {
+	Timers    []TimerRequest
+	Decisions []event.Decision // pending ones are to be carried out, the others are records
+}
