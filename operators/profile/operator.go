@@ -1,0 +1,89 @@
+package profile
+
+import (
+	"millrace/engine"
+	"millrace/operators/event"
+	"millrace/state"
+)
+
+// Update is what runs through the stages that are keyed by visitor and by person.
+// The operators of a stage get the same Update, one after the other: Keeper fills in
+// Person and Change, which those behind it read.
+type Update struct {
+	Event    *event.Event   // what happened, or nil
+	Handover *Person        // the history of a visitor who turned out to be this person, or nil
+	Receipt  *event.Receipt // what came of a decision about this person, or nil
+
+	Person *Person // the picture after the update; nil when the visitor stage passed it on
+	Change Change  // what the update changed in it
+}
+
+// Keeper is the operator that keeps the picture of each person.
+type Keeper struct {
+	Cell    *state.Cell[Person, *Person]
+	updater *Updater
+}
+
+// NewKeeper makes the operator.
+func NewKeeper(u *Updater, cacheMax int) *Keeper {
+	return &Keeper{Cell: state.NewCell[Person]("person/profile", cacheMax), updater: u}
+}
+
+// Process implements engine.Operator.
+func (k *Keeper) Process(c *engine.Ctx, u *Update) {
+	p := engine.Value(c, k.Cell)
+	u.Person = p
+	switch {
+	case u.Event != nil:
+		k.updater.Apply(p, u.Event, &u.Change)
+	case u.Handover != nil:
+		k.updater.Merge(p, u.Handover, &u.Change)
+	default:
+		return // a receipt changes what was decided, not who the person is
+	}
+	engine.Changed(c, k.Cell)
+}
+
+// Link is what the root sends to the visitor stage: an event of a visitor, with the
+// pseudonym of the person whom the event names, if it names one.
+type Link struct {
+	Update
+	Person string // pseudonym, or ""
+	Handed bool   // it was passed on to the person stage
+}
+
+// Visitors is the operator that keeps visitors apart until they are known, then
+// hands their whole history over, once, and passes on what they do.
+type Visitors struct {
+	Cell    *state.Cell[Visitor, *Visitor]
+	updater *Updater
+	person  *engine.Stage[*Update]
+}
+
+// NewVisitors makes the operator; it sends to the person stage.
+func NewVisitors(u *Updater, person *engine.Stage[*Update], cacheMax int) *Visitors {
+	return &Visitors{Cell: state.NewCell[Visitor]("visitor/link", cacheMax), updater: u, person: person}
+}
+
+// Process implements engine.Operator.
+func (o *Visitors) Process(c *engine.Ctx, l *Link) {
+	v := engine.Value(c, o.Cell)
+	if l.Person != "" && v.Owner != l.Person {
+		first := v.Owner == ""
+		v.Owner = l.Person // the newest link counts from now on
+		if first && v.Person.Newest != 0 {
+			history := v.Person
+			v.Person = Person{}
+			o.person.Send(c, l.Person, &Update{Handover: &history})
+		}
+		engine.Changed(c, o.Cell)
+	}
+	if v.Owner != "" {
+		l.Handed = true
+		o.person.Send(c, v.Owner, &l.Update)
+		return
+	}
+	l.Update.Person = &v.Person
+	o.updater.Apply(&v.Person, l.Event, &l.Change)
+	engine.Changed(c, o.Cell)
+}

@@ -1,0 +1,86 @@
+package trigger
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"millrace/engine"
+	"millrace/operators/event"
+	"millrace/operators/profile"
+	"millrace/state"
+)
+
+// EffectMail is the kind of the effects that carry a pending decision out. The body
+// is the event.Decision as JSON; the lane is the person.
+const EffectMail = "mail"
+
+// Operator is the trigger in the person stage. It stands behind profile.Keeper.
+type Operator struct {
+	Cell     *state.Cell[State, *State]
+	triggers *Triggers
+	profiles *state.Cell[profile.Person, *profile.Person]
+	decided  func(*event.Decision)
+	result   Result
+}
+
+// NewOperator makes the operator. It reads the pictures that the keeper's cell holds
+// under the same key. decided, unless nil, is called for every decision, for counting.
+func NewOperator(t *Triggers, profiles *state.Cell[profile.Person, *profile.Person], decided func(*event.Decision), cacheMax int) *Operator {
+	if decided == nil {
+		decided = func(*event.Decision) {}
+	}
+	return &Operator{Cell: state.NewCell[State]("person/trigger", cacheMax), triggers: t, profiles: profiles, decided: decided}
+}
+
+// Process implements engine.Operator.
+func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
+	if u.Receipt != nil {
+		if engine.Value(c, o.Cell).Settle(u.Receipt) {
+			engine.Changed(c, o.Cell)
+		}
+		return
+	}
+	ch := &u.Change
+	if ch.Duplicate || len(ch.Carts) == 0 && !ch.Ordered && !ch.Refund {
+		return // most events: nothing to read, nothing to write
+	}
+	st := engine.Value(c, o.Cell)
+	o.result.Timers, o.result.Decisions = o.result.Timers[:0], o.result.Decisions[:0]
+	o.triggers.Arm(Subject{Person: c.Key(), State: st, Profile: u.Person, Now: c.Watermark()}, ch, &o.result)
+	o.apply(c)
+}
+
+// Timer implements engine.TimerHandler.
+func (o *Operator) Timer(c *engine.Ctx, t engine.Timer) {
+	rule, sub, ok := strings.Cut(t.Tag, "\x00")
+	if !ok {
+		c.Fail(fmt.Errorf("a timer's tag is %q", t.Tag))
+		return
+	}
+	st, p := engine.Value(c, o.Cell), engine.Value(c, o.profiles)
+	o.result.Timers, o.result.Decisions = o.result.Timers[:0], o.result.Decisions[:0]
+	o.triggers.Fire(Subject{Person: c.Key(), State: st, Profile: p, Now: c.Watermark()}, rule, sub, &o.result)
+	o.apply(c)
+}
+
+// apply sets the timers and sends off the decisions that a call asked for.
+func (o *Operator) apply(c *engine.Ctx) {
+	engine.Changed(c, o.Cell)
+	for _, t := range o.result.Timers {
+		c.SetTimer(t.Due, t.Rule+"\x00"+t.Sub)
+	}
+	for i := range o.result.Decisions {
+		d := &o.result.Decisions[i]
+		o.decided(d)
+		if d.Outcome != event.Pending {
+			continue
+		}
+		body, err := json.Marshal(d)
+		if err != nil {
+			c.Fail(fmt.Errorf("encode decision %s: %w", d.ID, err))
+			return
+		}
+		c.Effect(EffectMail, d.Person, body)
+	}
+}
