@@ -1,0 +1,10 @@
+package configs
+
+import "embed"
+
+//go:embed shop.yaml cart-abandonment.yaml post-purchase.yaml
+var shipped embed.FS
+
+// Shipped returns the files that come with the program: shop.yaml and one file per
+// journey. They load without the disk, and `millrace init` writes them out.
+func Shipped() embed.FS { return shipped }

@@ -1,0 +1,287 @@
+package configs
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+// base is a sound journey; each seeded error changes one thing in it.
+const base = `apiVersion: v1
+pipeline: cart
+mode: live
+trigger:
+  id: abandoned
+  key: [user_id, cart_id]
+  start: {on: [Product Added, Cart Viewed], when: cart.value > 30}
+  wait: 1h
+  cancel: {on: Order Completed}
+  at_most: {once_per: 24h}
+audience:
+  when: >-
+    profile.consent.marketing
+    && (profile.ltv > 100 || profile.orders > 2)
+content:
+  id: content
+  kind: cart
+  recommend: {from: [co-purchase], seed: cart.items, count: 3}
+  banned: [winner]
+send: {id: send, via: smtp/main, rate: 40 per second}
+`
+
+// baseShop is a sound shop.
+const baseShop = `apiVersion: v1
+shop: demo
+log: {out_of_order: 2m, idle: 30s}
+profile: {half_life: 30d}
+items: {half_life: 90d, top: 50, exclude: [POST]}
+consent: {unknown: no}
+senders:
+  main:
+    smtp: env:SMTP_URL
+    from: "Shop <hello@shop.example>"
+`
+
+// checkText returns what is wrong in a file given as text, one problem a line,
+// without the file's name.
+func checkText(t testing.TB, text string) string {
+	t.Helper()
+	l, err := NewLoader(Options{FS: fstest.MapFS{"x.yaml": {Data: []byte(text)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, p := range l.Check("x.yaml") {
+		lines = append(lines, strings.TrimPrefix(p.String(), "x.yaml:"))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// seeded returns a test of one seeded error in the text: old is replaced by new, and
+// want is everything that is said.
+func seeded(t *testing.T, text string) func(old, new string, want ...string) {
+	return func(old, new string, want ...string) {
+		t.Helper()
+		if strings.Count(text, old) != 1 {
+			t.Fatalf("%q stands %d times in the text", old, strings.Count(text, old))
+		}
+		got := checkText(t, strings.Replace(text, old, new, 1))
+		if got != strings.Join(want, "\n") {
+			t.Errorf("%q for %q:\n got %s\nwant %s", new, old, got, strings.Join(want, "\n     "))
+		}
+	}
+}
+
+func TestSound(t *testing.T) {
+	for _, text := range []string{base, baseShop, "\xef\xbb\xbf" + base, strings.ReplaceAll(base, "\n", "\r\n"), "---\n" + base, "# c\n" + base + "...\n"} {
+		if got := checkText(t, text); got != "" {
+			t.Errorf("%.20q: %s", text, got)
+		}
+	}
+}
+
+func TestJourneyErrors(t *testing.T) {
+	f := seeded(t, base)
+	// Keys.
+	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 9 known names (did you mean "mode"?)`)
+	f("  wait:", "  wiat:", `4:1: trigger.wait: missing, expected the key "wait"`, `8:3: trigger.wiat: unknown key "wiat", expected one of 7 known names (did you mean "wait"?)`)
+	f("once_per", "every", `10:3: trigger.at_most.once_per: missing, expected the key "once_per"`, `10:13: trigger.at_most.every: unknown key "every", expected one of once_per`)
+	f("count: 3", "count: 3, colour: red", `18:64: content.recommend.colour: unknown key "colour", expected one of count, exclude, from, seed`)
+	f("mode: live", "mode: live\nmode: paused", `4:1: mode: got the key twice, it stands at 3:1 already`)
+	f("send: {id: send, ", "send: {id: send, id: two, ", `20:18: send.id: got the key twice, it stands at 20:8 already`)
+	f("  id: abandoned\n", "", `4:1: trigger.id: missing, expected the key "id"`)
+	f("pipeline: cart\n", "pipelin: cart\n", `2:1: pipelin: unknown key "pipelin", expected shop or pipeline (did you mean "pipeline"?)`)
+	f("apiVersion: v1\n", "", `1:1: apiVersion: missing, expected the key "apiVersion"`)
+	f("pipeline: cart\n", "pipeline: cart\nshop: demo\n", `3:1: shop: got a shop and a pipeline in one file, expected one of them`)
+	// Types.
+	f("wait: 1h", "wait: 60", `8:9: trigger.wait: got 60, expected a duration such as 30s, 1h or 7d`)
+	f("wait: 1h", "wait:", `8:3: trigger.wait: got nothing, expected a duration such as 30s, 1h or 7d`)
+	f("wait: 1h", "wait: {for: 1h}", `8:9: trigger.wait: got a mapping, expected a duration such as 30s, 1h or 7d`)
+	f("[winner]", "winner", `19:11: content.banned: got "winner", expected a list`)
+	f("[winner]", "[winner, 12]", `19:20: content.banned[1]: got 12, expected text`)
+	f("count: 3", "count: three", `18:61: content.recommend.count: got "three", expected a whole number`)
+	f("count: 3", "count: 3.5", `18:61: content.recommend.count: got 3.5, expected a whole number`)
+	f("{on: Order Completed}", "Order Completed", `9:11: trigger.cancel: got "Order Completed", expected a mapping`)
+	f("pipeline: cart\n", "pipeline: [cart]\n", `2:11: pipeline: got a list, expected a name of lower-case letters and digits and -`)
+	f("cart.value > 30", "true", `7:51: trigger.start.when: got true, expected a condition such as cart.value > 30 && profile.consent.marketing`)
+	f("[Product Added, Cart Viewed]", "{a: b}", `7:15: trigger.start.on: got a mapping, expected a name or a list of names`)
+	// Values.
+	f("wait: 1h", "wait: 1 hour", `8:9: trigger.wait: got "1 hour", expected a duration such as 30s, 1h or 7d`)
+	f("wait: 1h", "wait: 5000d", `8:9: trigger.wait: got "5000d", expected a duration such as 30s, 1h or 7d, of ten years at most`)
+	f("once_per: 24h", "once_per: 0s", `10:23: trigger.at_most.once_per: got no time, expected more than 0s`)
+	f("40 per second", "40/s", `20:40: send.rate: got "40/s", expected a rate such as 40 per second`)
+	f("count: 3", "count: 13", `18:61: content.recommend.count: got 13, expected at most 12`)
+	f("count: 3", "count: 0", `18:61: content.recommend.count: got 0, expected at least 1`)
+	f("pipeline: cart\n", "pipeline: Cart No 1\n", `2:11: pipeline: got "Cart No 1", expected a name of lower-case letters and digits and -`)
+	f("apiVersion: v1", "apiVersion: v2", `1:13: apiVersion: got "v2", expected one of v1 (did you mean "v1"?)`)
+	f("mode: live", "mode: life", `3:7: mode: got "life", expected one of live, paused (did you mean "live"?)`)
+	f("Cart Viewed", "Cart Veiwed", `7:31: trigger.start.on[1]: got "Cart Veiwed", expected one of 15 known names (did you mean "Cart Viewed"?)`)
+	f("Order Completed", "order completed", `9:16: trigger.cancel.on: got "order completed", expected one of 15 known names (did you mean "Order Completed"?)`)
+	f("Cart Viewed", "Product Added", `7:31: trigger.start.on[1]: got "Product Added" twice`)
+	f("[Product Added, Cart Viewed]", "[]", `7:15: trigger.start.on: got a list, expected at least 1`)
+	f("[user_id, cart_id]", "[user_id, card_id]", `6:18: trigger.key[1]: got "card_id", expected one of user_id, cart_id (did you mean "cart_id"?)`)
+	f("[co-purchase]", "[co-purchases]", `18:22: content.recommend.from[0]: got "co-purchases", expected one of co-purchase, co-cart, co-view (did you mean "co-purchase"?)`)
+	f("smtp/main", "smtp/mian", `20:23: send.via: shop.yaml (shipped) has no sender mian, expected one of main (did you mean "smtp/main"?)`)
+	f("smtp/main", "main", `20:23: send.via: got "main", expected smtp/NAME with the name of a sender of the shop`)
+	f("[winner]", `[winner, ""]`, `19:20: content.banned: got an empty text`)
+	// Sense.
+	f("Cart Viewed", "Order Refunded", `7:31: trigger.start.on: Order Refunded cannot start a journey of kind cart, expected one of Product Added, Product Removed, Cart Viewed, Checkout Started`)
+	f("Order Completed", "Cart Viewed", `9:16: trigger.cancel.on: Cart Viewed starts the wait and cannot cancel it too`)
+	f("[user_id, cart_id]", "[cart_id, user_id]", `6:9: trigger.key: got cart_id first, expected user_id: a wait belongs to a person`)
+	f("seed: cart.items", "seed: order.items", `18:42: content.recommend.seed: a mail of kind cart has no order.items, they come with post-purchase`)
+}
+
+func TestLaterParts(t *testing.T) {
+	f := seeded(t, base)
+	f("audience:\n", "audience:\n  holdout: 5%\n", `12:3: audience.holdout: not yet supported: a holdout comes with experiments`)
+	f("mode: live", "mode: shadow", `3:7: mode: not yet supported: shadow runs come with reload; paused starts and sends nothing`)
+	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, b: {weight: 50}}\n", `18:3: content.variants: not yet supported: variants come with experiments`)
+	f("kind: cart\n", "kind: cart\n  generate: {model: lstm@v3}\n", `18:3: content.generate: not yet supported: models by name@version come later; content.subject: lstm uses the built-in one`)
+	f("kind: cart\n", "kind: cart\n  guard: {max_kl: 0.35}\n", `18:3: content.guard: not yet supported: the guard comes with models by version; content.banned lists words`)
+	f("kind: cart\n", "kind: win-back\n", `17:9: content.kind: not yet supported: only carts and orders start journeys so far`)
+	f("id: send,", "id: send, at: profile.best_hour,", `20:18: send.at: not yet supported: a time of sending comes with quiet hours`)
+	f("id: send,", `id: send, window: {from: "08:00"},`, `20:18: send.window: not yet supported: quiet hours come later`)
+	f("id: send,", "id: send, caps: {class: marketing},", `20:18: send.caps: not yet supported: caps come later; trigger.at_most bounds one journey and send.rate the speed`)
+	f("id: send,", "id: send, idempotency_key: [user_id],", `20:35: send.idempotency_key: not yet supported: a key other than [user_id, cart_id, trigger.started_at], the trigger's key and its start`)
+	f("[co-purchase]", "[co-purchase, similar-items]", `18:35: content.recommend.from[1]: not yet supported: content similarity comes later`)
+	f("audience:\n", "measure: {goal: x}\naudience:\n", `11:1: measure: not yet supported: goals and guardrails come with experiments`)
+	f("audience:\n", "steps: []\naudience:\n", `11:1: steps: not yet supported: the long form comes later; the journey form is read`)
+	s := seeded(t, baseShop)
+	s("consent:", "caps: {marketing: 3 in 7d}\nconsent:", `6:1: caps: not yet supported: caps come later; trigger.at_most bounds one journey`)
+	s("half_life: 30d", "half_life: 30d, fields: {ltv: {sum: event.total}}", `4:27: profile.fields: not yet supported: fields of one's own come later; the standard ones are always kept`)
+}
+
+func TestShopErrors(t *testing.T) {
+	f := seeded(t, baseShop)
+	f("unknown: no", "unknown: maybe", `6:20: consent.unknown: got "maybe", expected one of no, yes`)
+	f("unknown: no", "unknown: false", `6:20: consent.unknown: got false, expected text`)
+	f("idle: 30s", "idle: 0s", `3:31: log.idle: got no time, expected more than 0s`)
+	f("top: 50", "top: 5000", `5:30: items.top: got 5000, expected at most 1000`)
+	f("[POST]", "[POST, ' ']", `5:50: items.exclude: got an empty text`)
+	f("  main:\n", "  Main:\n", `8:3: senders.Main: got the name "Main", expected lower-case letters, digits, - and _`)
+	f("    smtp: env:SMTP_URL\n", "", `8:3: senders.main.smtp: missing, expected the key "smtp"`)
+	f("smtp:", "smpt:", `8:3: senders.main.smtp: missing, expected the key "smtp"`, `9:5: senders.main.smpt: unknown key "smpt", expected one of from, smtp (did you mean "smtp"?)`)
+	f("Shop <hello@shop.example>", "Shop <hello@", `10:11: senders.main.from: got something else, expected an address such as Shop <hello@shop.example>`)
+	f("env:SMTP_URL", "localhost:25", `9:11: senders.main.smtp: got something else, expected env:NAME or smtp://host:port`)
+	// A secret is never repeated.
+	f("env:SMTP_URL", "smtp://u:hunter2@mx.example", `9:11: senders.main.smtp: got a user or password in the file, expected env:NAME and the URL in that variable`)
+	f("env:SMTP_URL", `"smtp://u:hunter2@mx .example"`, `9:11: senders.main.smtp: got something else, expected env:NAME or smtp://host:port`)
+	f("shop: demo", "shop: 5", `2:7: shop: got 5, expected a name of lower-case letters and digits and -`)
+}
+
+func TestTextErrors(t *testing.T) {
+	f := func(text, want string) {
+		t.Helper()
+		if got := checkText(t, text); got != want {
+			t.Errorf("%.60q:\n got %s\nwant %s", text, got, want)
+		}
+	}
+	f("", "1:1: got an empty file, expected a shop or a pipeline")
+	f("# only this\n\n", "1:1: got an empty file, expected a shop or a pipeline")
+	f("---\n---\n", "1:1: got an empty file, expected a shop or a pipeline")
+	f("[1, 2]", "1:1: got a list, expected a mapping such as `apiVersion: v1`")
+	f("hello", "1:1: got text, expected a mapping such as `apiVersion: v1`")
+	f("name: x\n", "1:1: got neither shop nor pipeline, expected one of them to name the file's content")
+	f(base+"---\n"+base, "21:1: got a second document, expected one to a file")
+	f("apiVersion: v1\npipeline:\n\tid: x\n", "3:1: got a tab, expected spaces to indent with")
+	f("apiVersion: v1\npipeline: caf\xe9\n", "2:14: got a byte that is not UTF-8, expected UTF-8 text")
+	f("\xff\xfea\x00p\x00", "1:1: got a byte that is not UTF-8, expected UTF-8 text")
+	f("apiVersion: v1\npipeline: a\x00b\n", "2:12: got the control character U+0000, expected text")
+	f("apiVersion: v1\rpipeline: x\n", "1:15: got the control character U+000D, expected text")
+	f(strings.Repeat("#\n", fileMax/2+1), "1:1: got a file of more than 1048576 bytes")
+	f("a: &x 1\nb: *x\n", "1:4: got an anchor or alias (& or *), expected the value itself\n2:4: got an anchor or alias (& or *), expected the value itself")
+	f("a: {}\nb:\n  <<: {c: 1}\n", "3:3: got a merge key (<<), expected the keys themselves")
+	f("a: !!binary aGk=\n", "1:4: got a tag (!), expected a value without one")
+	f("%YAML 1.2\n---\na: 1\n", "1:1: got a directive (%), expected none")
+	f("? a\n: 1\n", "1:1: got a complex key (?), expected a plain one")
+	f("a: [1, 2\nb: 3\n", "2:1: not YAML: ',' or ']' must be specified")
+	f("a: b: c\n", "1:4: not YAML: mapping value is not allowed in this context")
+	f("a: 'open\n", "1:4: not YAML: could not find end character of single-quoted text")
+	f(strings.Repeat("[", 1000), "1:25: got more than 24 levels of nesting")
+	f(strings.Repeat("- ", 1000), "1:49: got more than 24 levels of nesting")
+	f(nested(40), "25:25: got more than 24 levels of nesting")
+	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
+	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
+	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, items, log, profile, senders, shop\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
+}
+
+// nested is a mapping in a mapping, and so on.
+func nested(depth int) string {
+	var b strings.Builder
+	for i := range depth {
+		fmt.Fprintf(&b, "%sa:\n", strings.Repeat(" ", i))
+	}
+	return b.String()
+}
+
+func TestConditionErrors(t *testing.T) {
+	f := seeded(t, base)
+	on := func(condition string, want ...string) {
+		t.Helper()
+		f("cart.value > 30", condition, want...)
+	}
+	on("cart.valu > 30", `7:56: trigger.start.when: unknown name "cart.valu" (did you mean "cart.value"?)`)
+	on("kart.value > 30", `7:51: trigger.start.when: unknown name "kart" (did you mean "cart"?)`)
+	on("value > 30", `7:51: trigger.start.when: unknown name "value" (did you mean "cart.value"?)`)
+	on("cart.value.amount > 30", `7:62: trigger.start.when: cart.value has no fields, it is a number`)
+	on("cart.value", `7:51: trigger.start.when: got a number, expected a condition that is true or false`)
+	on("cart > 3", `7:51: trigger.start.when: got the group cart, expected one of its fields: cart.categories, cart.currency, cart.items, cart.quantity, cart.value`)
+	on("cart.value >", `7:62: trigger.start.when: unexpected token EOF`)
+	on("cart.value > > 3", `7:64: trigger.start.when: unexpected token Operator(">")`)
+	on("cart.value = 3", `7:62: trigger.start.when: unexpected token Operator("=")`)
+	on(`cart.value > '30'`, `7:64: trigger.start.when: got text, expected a number to compare with`)
+	on("cart.items && cart.value > 3", `7:51: trigger.start.when: got a whole number, expected true or false for &&`)
+	on("not cart.value", `7:55: trigger.start.when: got a number, expected true or false for not`)
+	on("cart.value + 'x' > 3", `7:64: trigger.start.when: got text, expected a number for +`)
+	on("now() > cart.value", `7:51: trigger.start.when: got the function now, expected one of abs, ceil, floor, hasPrefix, hasSuffix, len, lower, max, min, round, trim, upper`)
+	on("flor(cart.value) > 3", `7:51: trigger.start.when: got the function flor, expected one of abs, ceil, floor, hasPrefix, hasSuffix, len, lower, max, min, round, trim, upper (did you mean "floor"?)`)
+	on("cart.items in 1..100000000", `7:65: trigger.start.when: got a range, expected comparisons: a condition may not loop`)
+	on("cart.items % cart.quantity == 1", `7:64: trigger.start.when: got a divisor that may be zero, expected a written number such as 7`)
+	on("cart.currency matches '('", "7:73: trigger.start.when: got a pattern that is none: error parsing regexp: missing closing ): `(`")
+	on("cart.value == nil", `7:65: trigger.start.when: got nil, expected a value: what is not known is false, 0 or empty text`)
+	on("order.value > 30", `7:51: trigger.start.when: order.value is known in journeys of kind post-purchase, this one is of kind cart`)
+	on("hasPrefix(cart.currency) == true", `7:51: trigger.start.when: got 1 values for hasPrefix, expected 2`)
+	on(strings.Repeat("cart.value > 1 || ", 100)+"true", `7:822: trigger.start.when: got a condition of more than 256 parts`)
+	on(`""`, `7:52: trigger.start.when: unexpected token EOF`)
+	on(`"any(profile.categories, {# == 'x'})"`, `7:52: trigger.start.when: got any, expected comparisons: a condition may not loop`)
+	// Several in one condition are all told.
+	on("cart.valu > 3 || profile.lvt > 3 || cart.value > 'x'",
+		`7:56: trigger.start.when: unknown name "cart.valu" (did you mean "cart.value"?)`,
+		`7:76: trigger.start.when: unknown name "profile.lvt" (did you mean "profile.ltv"?)`,
+		`7:100: trigger.start.when: got text, expected a number to compare with`)
+	// In a folded block, on its second line.
+	f("profile.ltv >", "profile.ltw >", `14:17: audience.when: unknown name "profile.ltw" (did you mean "profile.ltv"?)`)
+}
+
+// Everything is told at once, over several files, in order.
+func TestAllAtOnce(t *testing.T) {
+	l, err := NewLoader(Options{FS: fstest.MapFS{
+		"d/b.yaml":      {Data: []byte(strings.Replace(base, "wait: 1h", "wait: x", 1))},
+		"d/a.yaml":      {Data: []byte(strings.NewReplacer("mode: live", "mode: on", "smtp/main", "smtp/other").Replace(base))},
+		"d/shop.yaml":   {Data: []byte(strings.Replace(baseShop, "top: 50", "top: x", 1))},
+		"d/shop2.yaml":  {Data: []byte(baseShop)},
+		"d/c.test.yaml": {Data: []byte("tests: []\n")},
+		"d/rules.yml":   {Data: []byte("groups: []\n")},
+		"d/e/f.yaml":    {Data: []byte("apiVersion: v1\n")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(path, want string) {
+		t.Helper()
+		if got := l.Check(path).Error(); got != want {
+			t.Errorf("%s:\n got %s\nwant %s", path, got, want)
+		}
+	}
+	shallow := `d/a.yaml:3:7: mode: got "on", expected one of live, paused
+d/a.yaml:20:23: send.via: d/shop.yaml has no sender other, expected one of main
+d/b.yaml:2:11: pipeline: the name cart is taken by d/a.yaml
+d/b.yaml:8:9: trigger.wait: got "x", expected a duration such as 30s, 1h or 7d
+`
+	shops := `d/shop.yaml:5:30: items.top: got "x", expected a whole number
+d/shop2.yaml:2:1: shop: got a second shop, d/shop.yaml is one already`
+	f("d", shallow+shops)
+	f("./d/...", shallow+"d/e/f.yaml:1:1: got neither shop nor pipeline, expected one of them to name the file's content\n"+shops)
+	f("d/none.yaml", "d/none.yaml: cannot be read: file does not exist")
+}

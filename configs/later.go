@@ -1,0 +1,50 @@
+package configs
+
+// laterKeys are the parts of the form that are defined and not built yet, by path.
+// They are refused with this message; to ignore them would be to mail people whom the
+// file meant to leave alone.
+var laterKeys = map[string]string{
+	"audience.holdout":          "a holdout comes with experiments",
+	"content.variants":          "variants come with experiments",
+	"content.experiment":        "variants come with experiments",
+	"content.guard":             "the guard comes with models by version; content.banned lists words",
+	"content.generate":          "models by name@version come later; content.subject: lstm uses the built-in one",
+	"content.template":          "templates of one's own come later; content.kind chooses the built-in one",
+	"experiment":                "experiments come later",
+	"measure":                   "goals and guardrails come with experiments",
+	"send.at":                   "a time of sending comes with quiet hours",
+	"send.window":               "quiet hours come later",
+	"send.caps":                 "caps come later; trigger.at_most bounds one journey and send.rate the speed",
+	"trigger.cancel.when":       "only events cancel so far",
+	"trigger.finish":            "people in flight are judged by the new rules so far",
+	"trigger.pattern":           "patterns of several events come later",
+	"trigger.wait_until":        "a wait until a time of day comes later",
+	"steps":                     "the long form comes later; the journey form is read",
+	"state":                     "resets of state come with plans",
+	"canary":                    "canaries come with reload",
+	"caps":                      "caps come later; trigger.at_most bounds one journey",
+	"profile.fields":            "fields of one's own come later; the standard ones are always kept",
+	"profile.segments":          "segments come later",
+	"privacy":                   "privacy settings come later",
+	"quiet_hours":               "quiet hours come later",
+	"content.recommend.hybrid":  "hybrid recommendation comes later",
+	"content.recommend.explore": "exploration comes with bandits",
+}
+
+// laterValues are values that are defined and not built yet, by path without indices.
+var laterValues = map[string]map[string]string{
+	"mode": {"shadow": "shadow runs come with reload; paused starts and sends nothing"},
+	"content.recommend.from": {
+		"similar-items": "content similarity comes later",
+		"session":       "session neighbours come later",
+		"hybrid":        "hybrid recommendation comes later",
+	},
+	"content.kind": {
+		"browse":        "only carts and orders start journeys so far",
+		"welcome":       "only carts and orders start journeys so far",
+		"win-back":      "only carts and orders start journeys so far",
+		"price-drop":    "only carts and orders start journeys so far",
+		"back-in-stock": "only carts and orders start journeys so far",
+	},
+	"trigger.key": {"order_id": "a wait per order comes later; user_id and cart_id key it"},
+}

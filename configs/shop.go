@@ -1,0 +1,92 @@
+package configs
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Shop is the base graph that all journeys share: shop.yaml. It is not changed after
+// loading, so many goroutines may read it.
+type Shop struct {
+	APIVersion string            `json:"apiVersion" jsonschema:"required,enum=v1" jsonschema_description:"Version of the form of this file."`
+	Name       string            `json:"shop" jsonschema:"required,title=a name of lower-case letters and digits and -,pattern=^[a-z][a-z0-9-]*$,maxLength=63" jsonschema_description:"Name of the shop."`
+	Log        Log               `json:"log" jsonschema_description:"How the log's event time moves on."`
+	Profile    Profile           `json:"profile" jsonschema_description:"A person's running picture."`
+	Items      Items             `json:"items" jsonschema_description:"What is seen, put in a cart and bought together."`
+	Consent    Consent           `json:"consent" jsonschema_description:"Who may be mailed."`
+	Senders    map[string]Sender `json:"senders" jsonschema:"maxProperties=50" jsonschema_description:"Where mail leaves, by the name that send.via gives as smtp/NAME."`
+
+	File    string `json:"-"` // where it was read; "shop.yaml (shipped)" for the shipped one
+	Version string `json:"-"` // hash of what it means: comments and the order of keys do not count
+}
+
+// Log says how event time moves on.
+type Log struct {
+	OutOfOrder      time.Duration `json:"out_of_order" zero:"ok" jsonschema_description:"The watermark trails the newest event by this much (2m)."`
+	AllowedLateness time.Duration `json:"allowed_lateness" zero:"ok" jsonschema_description:"Events this late still update profiles (24h)."`
+	Idle            time.Duration `json:"idle" jsonschema_description:"A log this quiet is moved on by ticks when something is due (30s)."`
+}
+
+// Profile sets the running picture of a person.
+type Profile struct {
+	HalfLife time.Duration `json:"half_life" jsonschema_description:"Counts, money and tastes lose half their weight in this time (30d)."`
+	Viewed   int           `json:"viewed" jsonschema:"minimum=1,maximum=200" jsonschema_description:"How many viewed products are remembered (20)."`
+}
+
+// Items sets the counting of items that go together.
+type Items struct {
+	HalfLife time.Duration `json:"half_life" jsonschema_description:"Counts of items together lose half their weight in this time (90d)."`
+	Top      int           `json:"top" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"How many neighbours of an item are kept (50)."`
+	Exclude  []string      `json:"exclude" jsonschema:"maxItems=1000" jsonschema_description:"Product ids that are never recommended, such as postage."`
+}
+
+// Consent says who may be mailed.
+type Consent struct {
+	Unknown string `json:"unknown" jsonschema:"enum=no,enum=yes" jsonschema_description:"Whether a person of whom nothing is known may get marketing mail (no)."`
+}
+
+// Assumed reports whether a person who never answered counts as consenting.
+func (c Consent) Assumed() bool { return c.Unknown == "yes" }
+
+// Sender is a way for mail to leave.
+type Sender struct {
+	SMTP string `json:"smtp" jsonschema:"required" jsonschema_description:"env:NAME, the variable that holds the URL, or smtp://host:port without a password."`
+	From string `json:"from" jsonschema:"required" jsonschema_description:"The address mail comes from, with a name if wanted."`
+}
+
+// URL returns the server's URL: the one written in the file, or that of the
+// environment variable it names, read by lookup (os.LookupEnv). Errors never hold the
+// URL, which may carry a password.
+func (s Sender) URL(lookup func(string) (string, bool)) (*url.URL, error) {
+	raw := s.SMTP
+	name, fromEnv := strings.CutPrefix(raw, "env:")
+	if fromEnv {
+		value, ok := lookup(name)
+		if !ok || value == "" {
+			return nil, fmt.Errorf("read SMTP server: environment variable %s is not set", name)
+		}
+		raw = value
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || (u.Scheme != "smtp" && u.Scheme != "smtps") {
+		return nil, fmt.Errorf("read SMTP server from %s: expected smtp://host:port or smtps://host:port", cmp.Or(name, "smtp"))
+	}
+	return u, nil
+}
+
+// defaults is what a file that says nothing means. Numbers given in the file replace
+// these, zero included.
+func (s *Shop) defaults() {
+	const day = 24 * time.Hour
+	s.Log.OutOfOrder = 2 * time.Minute // clients batch for up to a minute
+	s.Log.AllowedLateness = day        // a phone that was offline overnight
+	s.Log.Idle = 30 * time.Second      // a due timer waits at most this in a quiet shop
+	s.Profile.HalfLife = 30 * day      // tastes of a month weigh most
+	s.Profile.Viewed = 20              // a session's worth
+	s.Items.HalfLife = 90 * day        // a season
+	s.Items.Top = 50                   // enough to survive exclusions
+	s.Consent.Unknown = "no"           // silence is not consent
+}
