@@ -1,0 +1,164 @@
+package content
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// slotRunesMax is the longest value a slot takes: a longer one would leave no room for
+// a sentence, and cutting it would no longer be a copy. The line goes without it then.
+const slotRunesMax = 36
+
+// clean makes text from outside fit for one line: no control characters, no line
+// breaks, no marks that change the direction of what follows, no invisible characters,
+// single spaces, at most most runes. It returns "" when nothing is left.
+func clean(s string, most int) string {
+	if len(s) > 16*most { // far beyond what could be kept; bounds the work
+		s = s[:16*most]
+	}
+	s = strings.ToValidUTF8(s, "")
+	var b strings.Builder
+	gap, n := false, 0
+	for _, r := range norm.NFC.String(s) {
+		if unicode.IsSpace(r) {
+			gap = b.Len() > 0
+			continue
+		}
+		// Cf holds the bidirectional and zero-width marks; So, Co and the like stay.
+		if unicode.Is(unicode.C, r) && !unicode.Is(unicode.Co, r) || r == utf8.RuneError || unicode.Is(unicode.Variation_Selector, r) {
+			continue
+		}
+		if gap {
+			if n++; n >= most {
+				break
+			}
+			b.WriteByte(' ')
+			gap = false
+		}
+		if n++; n > most {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// name returns a first name fit to address someone by, or "". A name that holds a
+// web address or markup is somebody's advertisement, not a name.
+func name(s string) string {
+	s = clean(s, 200)
+	if utf8.RuneCountInString(s) > 24 || !strings.ContainsFunc(s, unicode.IsLetter) {
+		return ""
+	}
+	for _, r := range s {
+		if !unicode.IsLetter(r) && !unicode.IsMark(r) && !strings.ContainsRune(" '’.-·", r) {
+			return ""
+		}
+	}
+	if strings.Contains(strings.ToLower(s), "www.") {
+		return ""
+	}
+	return s
+}
+
+// defaultBanned are words that make a mail look like spam or promise what the engine
+// cannot know.
+func defaultBanned() []string {
+	return []string{"free", "act now", "guaranteed", "guarantee", "winner", "cash", "urgent",
+		"click here", "buy now", "last chance", "limited time", "risk-free", "miracle",
+		"免费", "中奖", "赚钱", "最后机会", "点击这里", "立即购买", "保证", "限时"}
+}
+
+// banned finds words and phrases in text, whatever their case or width. It does not
+// change.
+type banned struct{ phrases []string }
+
+func newBanned(phrases []string) banned {
+	var b banned
+	for _, p := range phrases {
+		if p = fold(p); p != "" {
+			b.phrases = append(b.phrases, p)
+		}
+	}
+	return b
+}
+
+func fold(s string) string {
+	return strings.Join(strings.Fields(strings.ToLower(norm.NFKC.String(s))), " ")
+}
+
+// find returns the first banned phrase in text, or "". Phrases in letters that are
+// written with spaces match whole words.
+func (b banned) find(text string) string {
+	if len(b.phrases) == 0 {
+		return ""
+	}
+	text = fold(text)
+	for _, p := range b.phrases {
+		for from := 0; ; {
+			i := strings.Index(text[from:], p)
+			if i < 0 {
+				break
+			}
+			i += from
+			before, _ := utf8.DecodeLastRuneInString(text[:i])
+			after, _ := utf8.DecodeRuneInString(text[i+len(p):])
+			first, _ := utf8.DecodeRuneInString(p)
+			last, _ := utf8.DecodeLastRuneInString(p)
+			if !(wordRune(first) && wordRune(before)) && !(wordRune(last) && wordRune(after)) {
+				return p
+			}
+			_, n := utf8.DecodeRuneInString(p)
+			from = i + n
+		}
+	}
+	return ""
+}
+
+// verify checks a rendered subject: every slot of the line is there as an exact copy,
+// nothing else is a number or a currency, the length, the banned words. It returns
+// what is wrong, or "".
+func verify(line, subject string, values [slotCount]string, limit int, b banned) string {
+	want := line
+	rest := line
+	for s := range slotCount {
+		if strings.Contains(line, s.String()) && values[s] == "" {
+			return "slot " + s.String() + " has no value"
+		}
+		if strings.Count(line, s.String()) > 1 {
+			return "slot " + s.String() + " stands twice"
+		}
+		rest = strings.ReplaceAll(rest, s.String(), "")
+	}
+	want = slotReplacer(values).Replace(want)
+	switch {
+	case subject != want:
+		return "not an exact copy"
+	case strings.TrimSpace(rest) == "" || subject == "":
+		return "nothing but slots"
+	case utf8.RuneCountInString(subject) > limit:
+		return "too long"
+	}
+	for _, r := range rest {
+		if !plain(r) {
+			return "character outside the corpus"
+		}
+	}
+	if b.find(subject) != "" {
+		return "banned"
+	}
+	return ""
+}
+
+// slotReplacer fills all slots of a line at once, so that a value that looks like a
+// slot stays what it is.
+func slotReplacer(values [slotCount]string) *strings.Replacer {
+	var pairs []string
+	for s := range slotCount {
+		pairs = append(pairs, s.String(), values[s])
+	}
+	return strings.NewReplacer(pairs...)
+}

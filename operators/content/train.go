@@ -1,0 +1,239 @@
+package content
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+
+	"millrace/operators/lstm"
+)
+
+// The metadata of a model of subjects.
+const (
+	metaVocabulary = "vocabulary"
+	metaFeatures   = "features"
+	metaCorpus     = "corpus"
+	metaSeed       = "seed"
+	metaSteps      = "steps"
+	metaLoss       = "loss"
+	metaHeld       = "held_out_loss"
+	metaControl    = "control"
+	metaShuffled   = "control_shuffled"
+	metaNovel      = "novel"
+)
+
+// TrainOptions says how to train the model of subjects. The zero value trains the
+// model that is shipped.
+type TrainOptions struct {
+	Seed   uint64
+	Steps  int // at most
+	Hidden int
+	Embed  int
+}
+
+func (o TrainOptions) withDefaults() TrainOptions {
+	if o.Seed == 0 {
+		o.Seed = 20
+	}
+	if o.Steps == 0 {
+		o.Steps = 2200
+	}
+	if o.Hidden == 0 {
+		o.Hidden = 96 // the file stays well below 1 MB
+	}
+	if o.Embed == 0 {
+		o.Embed = 32
+	}
+	return o
+}
+
+// Report says what came of training.
+type Report struct {
+	Steps    int
+	Loss     float64 // nats per token, over the last batches
+	Held     float64 // on grammar lines that were held out
+	Control  ControlReport
+	Shuffled ControlReport
+	Lines    int
+	Vocab    int
+}
+
+// How the corpus is learnt: many small steps reach a lower loss in a minute than few
+// large ones, and close buckets waste little on padding.
+const (
+	batchLines = 16
+	rate       = 6e-3
+)
+
+// controlLeast is the share of subjects that must name their trigger or category. A
+// model below it is not returned: its loss may look done long before.
+const controlLeast = 0.95
+
+// Train teaches a model the corpus and checks that it uses its condition. The same
+// options give the same model to the last bit. The progress function, which may be
+// nil, is called after every step.
+func Train(ctx context.Context, o TrainOptions, progress func(step, total int, loss float64)) (*lstm.Model, Report, error) {
+	lines, err := Corpus()
+	if err != nil {
+		return nil, Report{}, err
+	}
+	return train(ctx, o.withDefaults(), lines, progress)
+}
+
+func train(ctx context.Context, o TrainOptions, lines []Line, progress func(step, total int, loss float64)) (*lstm.Model, Report, error) {
+	v, err := newVocabulary(lines)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	lessons, held, err := newLessons(v, lines, o.Seed)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	m, err := lstm.New(lstm.Config{Vocab: len(v.tokens), Embed: o.Embed, Hidden: o.Hidden, Cond: len(features())}, o.Seed)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	if err := describe(m, v, o.Seed); err != nil {
+		return nil, Report{}, err
+	}
+	got, err := lstm.Train(ctx, m, lstm.Schedule{
+		Steps: o.Steps, Seed: o.Seed, Data: lessons.epoch, Progress: progress,
+		Batch: batchLines, Rate: rate, Buckets: []int{6, 7, 8, 10, 13},
+	})
+	if err != nil {
+		return nil, Report{}, fmt.Errorf("content: %w", err)
+	}
+	if m, err = rounded(m); err != nil {
+		return nil, Report{}, err
+	}
+	rep := Report{Steps: got.Steps, Loss: got.Loss, Lines: len(lines), Vocab: len(v.tokens)}
+	rep.Held = lstm.NewRunner(m).Loss(held)
+	if rep.Control, err = Control(m, ControlOptions{}); err != nil {
+		return nil, rep, err
+	}
+	if rep.Shuffled, err = Control(m, ControlOptions{Shuffle: true}); err != nil {
+		return nil, rep, err
+	}
+	m.SetMeta(metaSteps, strconv.Itoa(rep.Steps))
+	for key, x := range map[string]float64{metaLoss: rep.Loss, metaHeld: rep.Held,
+		metaControl: rep.Control.Share, metaShuffled: rep.Shuffled.Share, metaNovel: rep.Control.Novel} {
+		m.SetMeta(key, strconv.FormatFloat(x, 'f', 4, 64))
+	}
+	if rep.Control.Share < controlLeast {
+		return m, rep, fmt.Errorf("content: after %d steps only %.3f of the subjects name their trigger or category, want %.2f", rep.Steps, rep.Control.Share, controlLeast)
+	}
+	return m, rep, nil
+}
+
+// describe writes into the model what it takes to use it.
+func describe(m *lstm.Model, v *vocabulary, seed uint64) error {
+	words, err := v.marshal()
+	if err != nil {
+		return fmt.Errorf("content: encode vocabulary: %w", err)
+	}
+	hash, err := CorpusHash()
+	if err != nil {
+		return err
+	}
+	m.SetMeta(metaVocabulary, words)
+	m.SetMeta(metaFeatures, featureList())
+	m.SetMeta(metaCorpus, hash)
+	m.SetMeta(metaSeed, strconv.FormatUint(seed, 10))
+	return nil
+}
+
+// EncodeModel returns the file of a model as it is shipped: weights in half precision.
+func EncodeModel(m *lstm.Model) ([]byte, error) { return m.Encode(lstm.Float16) }
+
+// rounded returns the model as it will be read back, so that what is measured is what
+// is shipped.
+func rounded(m *lstm.Model) (*lstm.Model, error) {
+	b, err := EncodeModel(m)
+	if err != nil {
+		return nil, err
+	}
+	return lstm.Read(bytes.NewReader(b))
+}
+
+// lessons makes the examples of an epoch: every line under conditions it fits.
+type lessons struct {
+	lines []Line
+	ids   [][]int32
+	seed  uint64
+}
+
+// heldOut holds every twentieth grammar line back: the words and the pattern are
+// learnt from its neighbours, the line itself is not.
+const heldOut = 20
+
+func newLessons(v *vocabulary, lines []Line, seed uint64) (*lessons, []lstm.Example, error) {
+	l := &lessons{seed: seed}
+	var held []lstm.Example
+	r := rand.New(rand.NewPCG(seed, 1))
+	grammar := 0
+	for _, line := range lines {
+		ids, err := v.encode(line)
+		if err != nil {
+			return nil, nil, err
+		}
+		if line.Grammar {
+			if grammar++; grammar%heldOut == 0 {
+				held = append(held, example(line, line.Category, ids, r))
+				continue
+			}
+		}
+		l.lines = append(l.lines, line)
+		l.ids = append(l.ids, ids)
+	}
+	return l, held, nil
+}
+
+// epoch returns each line of a category once and each general line three times: for no
+// category, and for two drawn at random.
+func (l *lessons) epoch(n int) []lstm.Example {
+	r := rand.New(rand.NewPCG(l.seed, 2+uint64(n)))
+	var out []lstm.Example
+	for i, line := range l.lines {
+		out = append(out, example(line, line.Category, l.ids[i], r))
+		if line.Category != "" {
+			continue
+		}
+		for range 2 {
+			out = append(out, example(line, Categories()[r.IntN(len(Categories()))], l.ids[i], r))
+		}
+	}
+	return out
+}
+
+// example draws the rest of a condition that a line fits.
+func example(l Line, category string, ids []int32, r *rand.Rand) lstm.Example {
+	c := condition{kind: l.Kind, category: category, language: l.Language}
+	switch l.Tag {
+	case "returning":
+		c.returning = true
+	case "new":
+		c.fresh = true
+	default:
+		if n := r.IntN(3); n == 0 {
+			c.returning = true
+		} else if n == 1 {
+			c.fresh = true
+		}
+	}
+	switch l.Tag {
+	case "high", "low":
+		c.value = l.Tag
+	default:
+		c.value = []string{"", valueLow, valueHigh}[r.IntN(3)]
+	}
+	uses := slotsOf(l.Text)
+	for s := range slotCount {
+		c.has[s] = uses[s] || r.IntN(10) < 7
+		c.want[s] = uses[s] && r.IntN(2) == 0
+	}
+	out := lstm.Example{Tokens: ids, Cond: make([]float32, len(features()))}
+	c.vector(out.Cond)
+	return out
+}

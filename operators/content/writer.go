@@ -1,0 +1,217 @@
+package content
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"millrace/operators/event"
+)
+
+// subjectRunesMost is the longest subject anybody may ask for: a header line of 78
+// characters (RFC 5322, section 2.1.1) is what mail programs show whole.
+const subjectRunesMost = 78
+
+// ErrUnsubscribe says that a mail has no usable address to unsubscribe at. Such a mail
+// must not be sent.
+var ErrUnsubscribe = errors.New("content: unsubscribe URL is missing or not http or https")
+
+// Options says how subjects and bodies are written. The zero value works.
+type Options struct {
+	// Model is the file of a model of subjects, as EncodeModel writes it. Nil is the
+	// model that is shipped.
+	Model []byte
+	// NoModel writes every subject from the written ones.
+	NoModel bool
+	// SubjectRunes is the longest subject, in runes of the rendered text: 60 if zero,
+	// which phones show whole, and at most 78.
+	SubjectRunes int
+	// SubjectWait is how long the model may take before a written subject is used.
+	SubjectWait time.Duration
+	// Banned are words and phrases that no subject may hold, besides the usual ones of
+	// spam.
+	Banned []string
+	// Accent is the colour of buttons, "#rrggbb".
+	Accent string
+}
+
+func (o Options) withDefaults() Options {
+	o.SubjectRunes = min(cmp.Or(o.SubjectRunes, 60), subjectRunesMost)
+	o.SubjectWait = cmp.Or(o.SubjectWait, 200*time.Millisecond) // a hundred times what a subject takes
+	o.Accent = cmp.Or(o.Accent, "#0f766e")                      // white on it has a contrast of 5.5 to 1
+	return o
+}
+
+// Request is what a mail is written from.
+type Request struct {
+	DecisionID     string // seeds the subject: the same decision gets the same one
+	Kind           string // "cart", "post-purchase": one of Kinds, or another one
+	Category       string // the shop's own; "" takes that of the main item
+	Language       string // BCP 47 tag of the reader, such as "de-AT"
+	FirstName      string
+	Returning      bool // has bought here before
+	New            bool // is known not to have
+	Value          event.Money
+	Currency       string // ISO 4217
+	Items          []event.CartItem
+	Recommended    []event.CartItem // three are shown
+	ShopName       string
+	ShopURL        string
+	CartURL        string // where the button leads; "" leads to the shop
+	UnsubscribeURL string
+	Note           string // shown in the footer, such as "made from synthetic carts"
+	Require        []Slot // slots the subject must use, if there is a model
+}
+
+// Writer writes mails. It is safe for concurrent use.
+type Writer struct {
+	options  Options
+	banned   banned
+	fallback fallback
+	body     *body
+	model    atomic.Pointer[subjects]
+}
+
+// New returns a Writer with the given options.
+func New(o Options) (*Writer, error) {
+	o = o.withDefaults()
+	fb, err := readFallback()
+	if err != nil {
+		return nil, err
+	}
+	w := &Writer{options: o, banned: newBanned(append(defaultBanned(), o.Banned...)), fallback: fb}
+	if w.body, err = newBody(o.Accent); err != nil {
+		return nil, err
+	}
+	if o.NoModel {
+		return w, nil
+	}
+	file := o.Model
+	if file == nil {
+		if file, err = ShippedModel(); err != nil {
+			return nil, err
+		}
+	}
+	return w, w.Swap(file)
+}
+
+// Swap puts another model in place, from its file. Mails that are being written keep
+// the model they began with.
+func (w *Writer) Swap(file []byte) error {
+	s, err := newSubjects(file)
+	if err != nil {
+		return err
+	}
+	w.model.Store(s)
+	return nil
+}
+
+// Version names the model in place, or is "" when there is none.
+func (w *Writer) Version() string {
+	if s := w.model.Load(); s != nil {
+		return s.version
+	}
+	return ""
+}
+
+// Write writes the mail of a decision. A missing, slow or cornered model costs the
+// mail its own subject, never the mail: Draft.Fallback and Draft.Why then say so. When
+// ctx is cancelled, or the mail has no address to unsubscribe at, there is no draft.
+func (w *Writer) Write(ctx context.Context, r Request) (event.Draft, error) {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return event.Draft{}, fmt.Errorf("content: write %s mail: %w", clean(r.Kind, 40), ctx.Err())
+	}
+	if webURL(r.UnsubscribeURL) == "" {
+		return event.Draft{}, ErrUnsubscribe
+	}
+	t := w.task(r)
+	d, err := w.subject(ctx, t, r.Require)
+	if err != nil {
+		return event.Draft{}, err
+	}
+	d.HTML, d.Text, err = w.body.write(r, t, d.Subject)
+	return d, err
+}
+
+// task is the request as the network is told it.
+func (w *Writer) task(r Request) task {
+	main := mainItem(r.Items)
+	lang := languageOf(r.Language)
+	category := cmp.Or(r.Category, main.Category)
+	t := task{
+		seed: r.DecisionID, limit: w.options.SubjectRunes, banned: w.banned,
+		cond: condition{
+			kind: r.Kind, category: CanonicalCategory(category), language: lang,
+			returning: r.Returning, fresh: r.New && !r.Returning,
+			value: band(cmp.Or(r.Value, main.Price), r.Currency),
+		},
+	}
+	t.values[FirstName] = name(r.FirstName)
+	t.values[Product] = slotValue(main.Name)
+	t.values[Category] = categoryText(lang, category)
+	if main.Price > 0 && r.Currency != "" {
+		t.values[Price] = FormatMoney(main.Price, r.Currency, r.Language)
+	}
+	return t
+}
+
+// mainItem is what a subject is about: the item of the highest price, the first of
+// several.
+func mainItem(items []event.CartItem) event.CartItem {
+	if len(items) == 0 {
+		return event.CartItem{}
+	}
+	return slices.MaxFunc(items, func(a, b event.CartItem) int { return cmp.Compare(a.Price, b.Price) })
+}
+
+// slotValue is the text a slot takes, or "" when it is too long to be copied whole.
+func slotValue(s string) string {
+	s = clean(s, 4*slotRunesMax)
+	if utf8.RuneCountInString(s) > slotRunesMax {
+		return ""
+	}
+	return s
+}
+
+// subject writes the subject by the model, or else takes a written one.
+func (w *Writer) subject(ctx context.Context, t task, require []Slot) (event.Draft, error) {
+	s := w.model.Load()
+	d := event.Draft{Fallback: true}
+	switch {
+	case s == nil:
+		d.Why = WhyNoModel
+	case !slices.Contains(Kinds(), t.cond.kind):
+		d.Why = WhyKind
+	default:
+		for _, slot := range require {
+			if slot < slotCount {
+				t.cond.want[slot] = true
+			}
+		}
+		got, why := s.write(ctx, t, w.options.SubjectWait)
+		if why == "" {
+			return event.Draft{Subject: got.subject, Model: s.version}, nil
+		}
+		d.Why = why
+	}
+	var err error
+	d.Subject, err = w.fallback.write(t)
+	return d, err
+}
+
+// write samples a subject with a decoder of the pool, for at most wait.
+func (s *subjects) write(ctx context.Context, t task, wait time.Duration) (written, string) {
+	d, ok := s.pool.Get().(*decoder)
+	if !ok {
+		panic("BUG: the pool of decoders holds something else")
+	}
+	defer s.pool.Put(d)
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	return d.write(ctx, t)
+}
