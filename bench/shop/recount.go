@@ -1,7 +1,6 @@
 package shop
 
 import (
-	"bytes"
 	"encoding/json"
 	"iter"
 	"strings"
@@ -109,21 +108,24 @@ func (m *message) user() string {
 // depth is how deep objects and lists stand in each other; what is not JSON is caught
 // later.
 func depth(raw []byte) int {
-	d := json.NewDecoder(bytes.NewReader(raw))
 	now, most := 0, 0
-	for {
-		token, err := d.Token()
-		if err != nil {
-			return most
-		}
-		switch token {
-		case json.Delim('{'), json.Delim('['):
+	text, escaped := false, false
+	for _, c := range raw {
+		switch {
+		case escaped:
+			escaped = false
+		case text:
+			escaped, text = c == '\\', c != '"'
+		case c == '"':
+			text = true
+		case c == '{', c == '[':
 			now++
 			most = max(most, now)
-		case json.Delim('}'), json.Delim(']'):
+		case c == '}', c == ']':
 			now--
 		}
 	}
+	return most
 }
 
 func (c *Counts) add(m *message) {

@@ -135,7 +135,7 @@ type seen struct {
 }
 
 var playedWeek = sync.OnceValue(func() shopWeek {
-	s := New(Options{Seed: 11, Shoppers: 800})
+	s := New(Options{Seed: 11, Shoppers: 600})
 	w := shopWeek{shop: s}
 	for e := range s.Until(s.Start().Add(7 * 24 * time.Hour)) {
 		w.events = append(w.events, e)
@@ -190,7 +190,7 @@ func TestRatesOfAWeek(t *testing.T) {
 	f("duplicate", n["duplicate"], n["events"], 0.005, 0.001)
 	f("malformed", n["malformed"], n["events"], 0.0005, 0.0003)
 	f("price as text", n["quirky"], n["priced"], 0.01, 0.002)
-	f("visits", float64(stats.Sessions), 800*7, 4.5, 0.25)
+	f("visits", float64(stats.Sessions), 600*7, 4.5, 0.25)
 	f("carts of a session", float64(stats.CartsOpened), float64(stats.Sessions), 0.06, 0.03)
 	f("carts bought", float64(stats.CartsBought), float64(stats.CartsOpened), 0.30, 0.04)
 	f("reviews of an order", kinds[event.ProductReviewed]-0.01*float64(stats.Sessions), kinds[event.OrderCompleted], 0.10, 0.05)
