@@ -137,7 +137,7 @@ func TestBrowser(t *testing.T) {
 			look("mail-360", "/inbox/d9f3c?part=phone", 360, 740)
 			look("items", "/items?id=sku12", 1360, 900)
 			look("dead", "/dead-letters/1", 1000, 700)
-			person := `document.querySelector("#user").value = "u_123456"; document.querySelector("form").submit(); ""`
+			person := `document.querySelector("#user").value = "u_123456"; setTimeout(() => document.querySelector("form").submit()); ""`
 			for _, width := range []int64{1360, 360} {
 				if err := chromedp.Do(ctx, chromedp.EmulateViewport(width, 900), chromedp.Navigate(url+"/people")); err != nil {
 					t.Fatal(err)
@@ -145,7 +145,7 @@ func TestBrowser(t *testing.T) {
 				if _, err := chromedp.Run(ctx, chromedp.Evaluate[string](person)); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := chromedp.Run(ctx, chromedp.Poll[bool](`!!document.querySelector(".story")`)); err != nil {
+				if err := chromedp.Do(ctx, chromedp.WaitVisible(".story")); err != nil {
 					t.Fatal(err)
 				}
 				bad, err := chromedp.Run(ctx, chromedp.Evaluate[string](errorsOf))

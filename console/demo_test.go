@@ -86,9 +86,9 @@ func (d *demo) Stats() Snapshot {
 	defer d.mu.Unlock()
 	d.looks++
 	n := d.looks
-	wave := uint64(40 * math.Sin(float64(n)/9))
+	wave := 9000 * (math.Sin(float64(n)/17) + math.Sin(float64(n)/5.3)/3 + math.Sin(float64(n)/2.1)/9)
 	s := Snapshot{
-		State: "running", Events: 412310 + 620*n + wave*wave/8, Watermark: demoTime.Add(time.Duration(n) * time.Second), Lag: 412 * time.Millisecond,
+		State: "running", Events: 412310 + 720*n + uint64(9000+wave), Watermark: demoTime.Add(time.Duration(n) * time.Second), Lag: 412 * time.Millisecond,
 		Triggers: 1184 + n/3, Cancelled: 402 + n/5, Mails: 612 + n/4, Timers: 18204 + n, Outbox: 3 + n%4, Epoch: 9120 + n,
 		Repeats: 1931, MemoryBytes: 187<<20 + n<<12, FallbackSubjects: 11,
 		Outcomes: []Count{{"sent", 612 + n/4}, {"skipped", 561}, {"pending", 3 + n%4}, {"unknown", 1}},

@@ -10,7 +10,6 @@ import (
 // nodeView is a node as drawn.
 type nodeView struct {
 	X, Y, W, H string
-	TextX      string
 	Label      string
 	Line       string // its rate
 	Note       string
@@ -39,9 +38,9 @@ type graphView struct {
 
 // The sizes of the picture, in pixels.
 const (
-	nodeWidth  = 128
-	nodeHeight = 58
-	margin     = 26
+	nodeWidth  = 132
+	nodeHeight = 72
+	margin     = 22
 )
 
 // layouts keeps the last layout of each direction: the steps change only with the
@@ -78,8 +77,8 @@ func (l *layouts) of(nodes []Node, edges []Edge) (wide, tall drawing, kept []Edg
 	defer l.mu.Unlock()
 	if k := key.String(); k != l.key {
 		l.key = k
-		l.wide = layOut(len(nodes), links, measure{mainSize: nodeWidth, crossSize: nodeHeight, mainGap: 54, crossGap: 30, laneGap: 26})
-		l.tall = layOut(len(nodes), links, measure{mainSize: nodeHeight, crossSize: nodeWidth, mainGap: 38, crossGap: 16, laneGap: 22})
+		l.wide = layOut(len(nodes), links, measure{mainSize: nodeWidth, crossSize: nodeHeight, mainGap: 54, crossGap: 28, laneGap: 26})
+		l.tall = layOut(len(nodes), links, measure{mainSize: nodeHeight, crossSize: nodeWidth, mainGap: 40, crossGap: 14, laneGap: 22})
 	}
 	return l.wide, l.tall, kept
 }
@@ -99,15 +98,12 @@ func (l *layouts) graphsOf(r reading) []graphView {
 
 func draw(id string, d drawing, r reading, edges []Edge, tall bool) graphView {
 	flip := func(main, cross float64) (x, y float64) {
-		if tall {
-			return cross + margin, main + margin
+		if tall { // a narrow screen has no room beside the graph
+			return cross + 4, main + margin
 		}
-		return main + margin, cross + margin
+		return main + margin, cross + 8
 	}
-	w, h := flip(d.mainExtent+margin, d.crossSpan+margin)
-	if tall {
-		w, h = flip(d.mainExtent+margin, d.crossSpan+margin)
-	}
+	w, h := flip(d.mainExtent+margin, d.crossSpan+4)
 	g := graphView{ID: id, Class: id, Width: coordinate(w), Height: coordinate(h), ViewBox: "0 0 " + coordinate(w) + " " + coordinate(h)}
 	for i, e := range edges {
 		g.Edges = append(g.Edges, drawEdge(d.routes[i], e, r.edgeRate[edgeKey{e.From, e.To, e.Label}], flip, tall))
@@ -122,9 +118,9 @@ func draw(id string, d drawing, r reading, edges []Edge, tall bool) graphView {
 func drawNode(n Node, perSecond, x, y float64) nodeView {
 	busy := unit(n.Busy)
 	v := nodeView{
-		X: coordinate(x), Y: coordinate(y), W: coordinate(nodeWidth), H: coordinate(nodeHeight), TextX: coordinate(x + 12),
+		X: coordinate(x), Y: coordinate(y), W: coordinate(nodeWidth), H: coordinate(nodeHeight),
 		Label: fit(clean(n.Label), 16), Line: rate(perSecond), Note: fit(clean(n.Note), 20),
-		Busy: coordinate(busy * (nodeWidth - 24)), Class: "kind-" + known(n.Kind, KindLog, KindOperator, KindExchange, KindOutbox, KindEffect) +
+		Busy: coordinate(busy * (nodeWidth - 26)), Class: "kind-" + known(n.Kind, KindLog, KindOperator, KindExchange, KindOutbox, KindEffect) +
 			" stage-" + known(n.Stage, "visitor", "person", "item", "effects"),
 	}
 	if n.Errors > 0 {
@@ -166,7 +162,7 @@ func capital(s string) string {
 func drawEdge(r route, e Edge, perSecond float64, flip func(a, b float64) (float64, float64), tall bool) edgeView {
 	v := edgeView{Class: "flow-" + flowClass(perSecond), Width: coordinate(1.25 + min(3.5, math.Log10(1+max(perSecond, 0))))}
 	if r.back {
-		v.Class += " back"
+		v.Class += " loop"
 		v.Path = cornered(r.dots, flip)
 	} else {
 		v.Path = curved(r.dots, flip, tall)

@@ -66,7 +66,7 @@ type mailView struct {
 // Sizes of lists and of what is shown of one mail.
 const (
 	pageRows       = 25
-	besideRows     = 12
+	besideRows     = 8
 	textShownMax   = 16 << 10 // in the page; a mail's text is 2 kB
 	htmlShownMax   = 1 << 20  // in its frame; a mail beyond 100 kB is cut by mail readers anyway
 	headersMax     = 48

@@ -172,6 +172,10 @@ func connect(rows [][]slot, links []link, layer, place []int) {
 // to 64 nodes.
 const sweeps = 8
 
+// pulls is how often the nodes are moved towards their neighbours: enough for a chain
+// of ten to become straight to a pixel.
+const pulls = 60
+
 // order sorts the rows so that few edges cross, and keeps the best order met.
 func order(rows [][]slot) {
 	best, bestCrossings := copyRows(rows), crossings(rows)
@@ -284,7 +288,7 @@ func settle(rows [][]slot, m measure) {
 			at += row[i].size + m.crossGap
 		}
 	}
-	for s := range sweeps {
+	for s := range pulls {
 		for i := range rows {
 			d := i
 			if s%2 == 1 {

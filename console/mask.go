@@ -208,7 +208,7 @@ func shape(s string) string {
 		end := quoteEnd(s)
 		body := s[:end]
 		s = s[end:]
-		if isKey(body, s) {
+		if isKey(body, s) || callName(body) {
 			b.WriteString(body)
 			continue
 		}
@@ -255,6 +255,16 @@ func quoteEnd(s string) int {
 		}
 	}
 	return len(s)
+}
+
+// callName tells whether a string is the name of a call of the tracking format: it
+// says what the event was meant to be, and nothing of a person.
+func callName(quoted string) bool {
+	switch quoted {
+	case `"track"`, `"identify"`, `"page"`, `"screen"`, `"group"`, `"alias"`:
+		return true
+	}
+	return false
 }
 
 // keyLike is what a property name looks like. An address or a number is none.
