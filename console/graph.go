@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -103,7 +104,7 @@ func draw(id string, d drawing, r reading, edges []Edge, tall bool) graphView {
 		}
 		return main + margin, cross + 8
 	}
-	w, h := flip(d.mainExtent+margin, d.crossSpan+4)
+	w, h := flip(d.mainExtent+margin, d.crossSpan+8)
 	g := graphView{ID: id, Class: id, Width: coordinate(w), Height: coordinate(h), ViewBox: "0 0 " + coordinate(w) + " " + coordinate(h)}
 	for i, e := range edges {
 		g.Edges = append(g.Edges, drawEdge(d.routes[i], e, r.edgeRate[edgeKey{e.From, e.To, e.Label}], flip, tall))
@@ -119,16 +120,16 @@ func drawNode(n Node, perSecond, x, y float64) nodeView {
 	busy := unit(n.Busy)
 	v := nodeView{
 		X: coordinate(x), Y: coordinate(y), W: coordinate(nodeWidth), H: coordinate(nodeHeight),
-		Label: fit(clean(n.Label), 16), Line: rate(perSecond), Note: fit(clean(n.Note), 20),
+		Label: fit(n.Label, 17), Line: rate(perSecond), Note: fit(n.Note, 19),
 		Busy: coordinate(busy * (nodeWidth - 26)), Class: "kind-" + known(n.Kind, KindLog, KindOperator, KindExchange, KindOutbox, KindEffect) +
 			" stage-" + known(n.Stage, "visitor", "person", "item", "effects"),
 	}
 	if n.Errors > 0 {
 		v.Class += " has-errors"
 	}
-	v.Title = fmt.Sprintf("%s: %s, %s in all, %.0f %% busy", clean(n.Label), rate(perSecond), number(n.Total), 100*busy)
+	v.Title = fmt.Sprintf("%s: %s, %s in all, %.0f %% busy", n.Label, rate(perSecond), number(n.Total), 100*busy)
 	if n.Note != "" {
-		v.Title += ", " + clean(n.Note)
+		v.Title += ", " + n.Note
 	}
 	if n.Errors > 0 {
 		v.Title += ", " + plural(n.Errors, "error", "errors")
@@ -172,17 +173,16 @@ func drawEdge(r route, e Edge, perSecond float64, flip func(a, b float64) (float
 	}
 	tx, ty := flip(labelAt(r))
 	v.TX, v.TY = coordinate(tx), coordinate(ty-5)
-	if tall && !r.back {
+	switch {
+	case tall:
 		v.TY = coordinate(ty + 4)
+	case r.back: // below its lane: above it stand the boxes
+		v.TY = coordinate(ty + 14)
 	}
 	if perSecond > 0 {
 		v.Rate = rate(perSecond)
 	}
-	what := clean(e.Label)
-	if what == "" {
-		what = "events"
-	}
-	v.Title = fmt.Sprintf("%s → %s: %s %s, %s in all", clean(e.From), clean(e.To), what, rate(perSecond), number(e.Total))
+	v.Title = fmt.Sprintf("%s → %s: %s %s, %s in all", e.From, e.To, cmp.Or(e.Label, "events"), rate(perSecond), number(e.Total))
 	return v
 }
 

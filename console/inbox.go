@@ -144,7 +144,7 @@ func (c *Console) mailHTML(w http.ResponseWriter, r *http.Request) {
 func (c *Console) mailOf(m Mail, shown string) mailView {
 	v := mailView{
 		mailLine: c.lineOf(m), From: clean(m.From), Decision: clean(m.Decision), Part: shown, Masked: !c.opt.Unmask,
-		Text: m.Text, HTML: m.HTML, HTMLSize: size(uint64(len(m.HTML))), Frame: "/inbox/" + url.PathEscape(m.ID) + "/html",
+		Text: cleanText(m.Text), HTML: m.HTML, HTMLSize: size(uint64(len(m.HTML))), Frame: "/inbox/" + url.PathEscape(m.ID) + "/html",
 	}
 	ve := veilOf(m)
 	for _, h := range m.Headers[:min(len(m.Headers), headersMax)] {
@@ -157,9 +157,8 @@ func (c *Console) mailOf(m Mail, shown string) mailView {
 	if !c.opt.Unmask {
 		v.Text, v.HTML = ve.text(v.Text), ve.markup(v.HTML)
 	}
-	if v.Text = firstBytes(v.Text, textShownMax); len(v.Text) < len(m.Text) && len(m.Text) > textShownMax {
-		v.TextCut = true
-	}
+	v.TextCut = len(v.Text) > textShownMax
+	v.Text = firstBytes(v.Text, textShownMax)
 	v.HTML = firstBytes(v.HTML, htmlShownMax)
 	for _, t := range []mailTab{{Label: "Mail", Href: "html"}, {Label: "Phone", Href: "phone"}, {Label: "Plain text", Href: "text"}, {Label: "Headers", Href: "headers"}} {
 		v.Tabs = append(v.Tabs, mailTab{t.Label, v.Href + "?part=" + t.Href, t.Href == shown || shown == "other" && t.Href == "html"})

@@ -299,15 +299,22 @@ func clean(s string) string {
 	if len(s) > lineBytesMax {
 		s = strings.ToValidUTF8(s[:lineBytesMax], "") + "…"
 	}
+	return strings.NewReplacer("\n", " ", "\t", " ", "\r", " ").Replace(cleanText(s))
+}
+
+// cleanText is clean for many lines: line ends and tabs stay, the length too.
+func cleanText(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\n' || r == '\t' || r == '\r':
+		case r == '\n' || r == '\t':
+			return r
+		case r == '\r':
 			return ' '
 		case unicode.IsControl(r), r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069:
 			return utf8.RuneError
 		}
 		return r
-	}, strings.ToValidUTF8(s, string(utf8.RuneError)))
+	}, strings.ReplaceAll(strings.ToValidUTF8(s, string(utf8.RuneError)), "\r\n", "\n"))
 }
 
 // lineBytesMax is the most of one name, subject or reason that is shown: a page of

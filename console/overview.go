@@ -90,7 +90,7 @@ type overviewView struct {
 }
 
 // latestMails is how many mails the overview shows.
-const latestMails = 6
+const latestMails = 5
 
 // overview answers the first page.
 func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
@@ -157,7 +157,7 @@ func (c *Console) overviewOf(ctx context.Context, r reading) (overviewView, erro
 func (c *Console) statsOf(r reading) statsView {
 	st := r.stats
 	v := statsView{
-		At: r.at.In(c.opt.Zone).Format(time.RFC3339Nano), State: cmp.Or(st.State, "running"), Verdict: judge(c.opt, r),
+		At: r.at.In(c.opt.Zone).Format(time.RFC3339Nano), State: cmp.Or(clean(st.State), "running"), Verdict: judge(c.opt, r),
 		Events: st.Events, EventsPerSecond: math.Round(10*r.eventRate) / 10,
 		LagSeconds: st.Lag.Seconds(), Triggers: st.Triggers, Cancelled: st.Cancelled,
 		Outcomes: st.Outcomes, Reasons: st.Reasons, Mails: st.Mails, MailsPerMinute: math.Round(600*r.mailRate) / 10,

@@ -125,7 +125,7 @@ func (c *Console) page(w http.ResponseWriter, r *http.Request, status int, name,
 
 // around makes the frame of a page.
 func (c *Console) around(r *http.Request, name, title string) chrome {
-	ch := chrome{Title: title, Name: c.opt.Title, Notice: c.opt.Notice, Masked: !c.opt.Unmask, Now: at(time.Now(), c.opt.Zone)}
+	ch := chrome{Title: title, Name: clean(c.opt.Title), Notice: clean(c.opt.Notice), Masked: !c.opt.Unmask, Now: at(time.Now(), c.opt.Zone)}
 	link := func(ok bool, href, label string, names ...string) {
 		if !ok {
 			return

@@ -93,15 +93,23 @@ func (s *sampler) take(ctx context.Context) reading {
 		sm.nodes, sm.edges = s.opt.Graph.Graph()
 		sm.nodes = slices.Clone(sm.nodes[:min(len(sm.nodes), nodesMax)])
 		sm.edges = slices.Clone(sm.edges[:min(len(sm.edges), edgesMax)])
-		for i := range sm.nodes {
-			sm.nodes[i].Busy = unit(sm.nodes[i].Busy)
-		}
-		for i := range sm.edges {
-			sm.edges[i].Fill = unit(sm.edges[i].Fill)
-		}
+		tidy(sm.nodes, sm.edges)
 	}
 	s.last = s.add(sm)
 	return s.last
+}
+
+// tidy makes a graph from outside safe to show.
+func tidy(nodes []Node, edges []Edge) {
+	for i, n := range nodes {
+		n.ID, n.Label, n.Note, n.Stage, n.Kind = clean(n.ID), clean(n.Label), clean(n.Note), clean(n.Stage), clean(n.Kind)
+		n.Busy = unit(n.Busy)
+		nodes[i] = n
+	}
+	for i, e := range edges {
+		e.From, e.To, e.Label, e.Fill = clean(e.From), clean(e.To), clean(e.Label), unit(e.Fill)
+		edges[i] = e
+	}
 }
 
 // add turns a sample into a reading and remembers it.

@@ -114,8 +114,8 @@ func remarksOf(o Options, r reading) []remark {
 	})
 	for _, e := range r.edges {
 		add(e.Fill > queueFillMax, levelWarn, remark{
-			Text: fmt.Sprintf("The queue %s → %s is %.0f %% full.", clean(e.From), clean(e.To), 100*min(e.Fill, 1)),
-			Fix:  fmt.Sprintf("%s is the slowest step.", capital(clean(e.To))),
+			Text: fmt.Sprintf("The queue %s → %s is %.0f %% full.", e.From, e.To, 100*min(e.Fill, 1)),
+			Fix:  fmt.Sprintf("%s is the slowest step.", capital(e.To)),
 		})
 	}
 	return out[:min(len(out), remarksMax)]
