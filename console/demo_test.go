@@ -6,8 +6,6 @@ import (
 	"math"
 	"sync"
 	"time"
-
-	"millrace/operators/event"
 )
 
 // demo is a shop made of fixed numbers. It stands behind every interface of the
@@ -274,5 +272,3 @@ func demoOptions(d *demo) Options {
 		Checks: []Check{{"nats", func(context.Context) error { return nil }}, {"state", func(context.Context) error { return nil }}},
 	}
 }
-
-var _ = event.Money(0)

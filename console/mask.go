@@ -267,8 +267,8 @@ func callName(quoted string) bool {
 	return false
 }
 
-// keyLike is what a property name looks like. An address or a number is none.
-var keyLike = regexp.MustCompile(`^"[$A-Za-z_][A-Za-z_ .-]{0,39}"$`)
+// keyLike is what a property name looks like. An address, a number or a full name is none.
+var keyLike = regexp.MustCompile(`^"[$A-Za-z_][A-Za-z_.-]{0,39}"$`)
 
 func isKey(quoted, rest string) bool {
 	return keyLike.MatchString(quoted) && strings.HasPrefix(strings.TrimLeft(rest, " \t\r\n"), ":")
