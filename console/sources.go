@@ -1,0 +1,293 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"millrace/operators/event"
+)
+
+// ErrNotFound is what Inbox, People, Items and DeadLetters answer, wrapped or
+// bare, for something they do not have. The console then answers 404.
+var ErrNotFound = errors.New("not found")
+
+// Stats tells how the engine stands. Stats is called up to twice a second and must
+// answer from memory, without waiting. It is safe for concurrent use.
+type Stats interface {
+	Stats() Snapshot
+}
+
+// Graph tells which steps the pipeline has. It is called up to twice a second, must
+// answer from memory and is safe for concurrent use.
+type Graph interface {
+	Graph() ([]Node, []Edge)
+}
+
+// Inbox holds the mails that were written. It is safe for concurrent use.
+type Inbox interface {
+	// List answers at most limit mails, newest first, after leaving out offset of
+	// them, and how many there are in all.
+	List(ctx context.Context, offset, limit int) (mails []Mail, total int, err error)
+	// Get answers one mail with its parts.
+	Get(ctx context.Context, id string) (Mail, error)
+	// Subscribe answers a channel that receives when the list has changed, until
+	// ctx ends. Notices may be merged: a channel of length one is enough.
+	Subscribe(ctx context.Context) <-chan struct{}
+}
+
+// People answers what is known of one person. It is safe for concurrent use.
+type People interface {
+	// Profile answers the running picture of a person.
+	Profile(ctx context.Context, userID string) (Person, error)
+	// Decisions answers at most limit decisions about a person, newest first,
+	// those without a mail too.
+	Decisions(ctx context.Context, userID string, limit int) ([]Decision, error)
+}
+
+// Items answers what is known of the shop's items. It is safe for concurrent use.
+type Items interface {
+	// Top answers at most limit items, the most active first, without relations.
+	Top(ctx context.Context, limit int) ([]Item, error)
+	// Item answers one item with its neighbours.
+	Item(ctx context.Context, id string) (Item, error)
+}
+
+// DeadLetters holds the events that could not be read. It is safe for concurrent use.
+type DeadLetters interface {
+	// DeadLetters answers at most limit of them, newest first, after leaving out
+	// offset of them, and how many there are in all. Bytes may be left out.
+	DeadLetters(ctx context.Context, offset, limit int) (letters []DeadLetter, total int, err error)
+	// DeadLetter answers one with its bytes.
+	DeadLetter(ctx context.Context, id string) (DeadLetter, error)
+}
+
+// Check is a condition of being ready. Func must heed its context.
+type Check struct {
+	Name string
+	Func func(ctx context.Context) error
+}
+
+// Count is a number with a name.
+type Count struct {
+	Name string `json:"name"`
+	N    uint64 `json:"n"`
+}
+
+// Snapshot is how the engine stands at one moment. Totals count from the first
+// event of the data directory; the console computes the rates itself.
+type Snapshot struct {
+	State            string        // what it is doing: "running", "replaying", "draining"
+	Events           uint64        // events processed
+	Watermark        time.Time     // event time before which no more is expected; zero before the first event
+	Lag              time.Duration // how far the watermark trails the newest event or tick
+	Triggers         uint64        // triggers fired
+	Cancelled        uint64        // waits ended by an order or by further activity
+	Outcomes         []Count       // decisions by outcome: sent, skipped, pending, unknown
+	Reasons          []Count       // decisions that ended without a mail, by reason
+	Mails            uint64        // mails handed over
+	Duplicates       uint64        // mails sent more than once: must stay 0
+	Repeats          uint64        // repeated events that were dropped
+	DeadLetters      uint64        // events that could not be read
+	FallbackSubjects uint64        // mails with a written subject because the model was slow or failed
+	Timers           uint64        // timers pending
+	Outbox           uint64        // effects decided and not yet carried out
+	Epoch            uint64        // last committed epoch
+	MemoryBytes      uint64        // memory in use
+	MemoryLimit      uint64        // its ceiling; 0 when there is none
+}
+
+// The kinds of nodes. They choose the shape.
+const (
+	KindLog      = "log"      // the one log
+	KindOperator = "operator" // a step with state of its own
+	KindExchange = "exchange" // changes the key
+	KindOutbox   = "outbox"   // holds effects until they are carried out
+	KindEffect   = "effect"   // leaves the engine
+)
+
+// Node is one step of the pipeline.
+type Node struct {
+	ID     string  `json:"id"`
+	Label  string  `json:"label"`
+	Kind   string  `json:"kind"`
+	Stage  string  `json:"stage,omitempty"` // "visitor", "person", "item", "effects"
+	Note   string  `json:"note,omitempty"`  // "18 204 timers"
+	Total  uint64  `json:"total"`           // what it has taken in so far
+	Errors uint64  `json:"errors"`
+	Busy   float64 `json:"busy"` // share of time at work, 0 to 1
+}
+
+// Edge is a way from one node to another.
+type Edge struct {
+	From     string  `json:"from"`
+	To       string  `json:"to"`
+	Label    string  `json:"label,omitempty"` // what passes: "trigger", "receipt"
+	Total    uint64  `json:"total"`           // what has passed so far
+	Fill     float64 `json:"fill"`            // how full its queue is, 0 to 1
+	Feedback bool    `json:"feedback"`        // runs back through the log
+}
+
+// Header is one line of a mail's head.
+type Header struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Mail is a mail as it was rendered. List leaves HTML, Text and Headers empty.
+type Mail struct {
+	ID       string
+	Subject  string
+	From     string
+	To       string // "Ana Example <ana@example.com>" or the bare address
+	At       time.Time
+	Pipeline string
+	Kind     string // what it is about: "cart"
+	Decision string
+	Fallback bool     // the written subject was used
+	Notice   string   // "synthetic carts"
+	Personal []string // further words of the person, such as the first name: masked with the address
+	HTML     string
+	Text     string
+	Headers  []Header
+}
+
+// Fact is one thing known of a person. A personal one is masked.
+type Fact struct {
+	Name     string
+	Value    string
+	Personal bool
+}
+
+// Weight is a share between 0 and 1.
+type Weight struct {
+	Name  string  `json:"name"`
+	Share float64 `json:"share"`
+}
+
+// CartLine is a product with its quantity and price.
+type CartLine struct {
+	ID       string      `json:"id"`
+	Name     string      `json:"name"`
+	Quantity int         `json:"quantity"`
+	Price    event.Money `json:"price"`
+}
+
+// Cart is a person's cart.
+type Cart struct {
+	ID       string
+	State    string // "open", "ordered", "left"
+	Updated  time.Time
+	Currency string
+	Lines    []CartLine
+}
+
+// Person is the running picture of one person.
+type Person struct {
+	UserID     string
+	Name       string
+	Email      string
+	Consent    string // "yes", "no", "unknown"
+	Suppressed string // why no mail is ever sent, or ""
+	FirstSeen  time.Time
+	LastSeen   time.Time
+	Facts      []Fact // in the order shown
+	Affinities []Weight
+	Hours      [7][24]float64 // activity by weekday (Monday first) and hour of their zone
+	Zone       string         // the zone of Hours
+	Carts      []Cart
+	Viewed     []Neighbour // newest first
+}
+
+// Decision is why a person did or did not get a mail.
+type Decision struct {
+	ID       string
+	Pipeline string
+	Trigger  string
+	Kind     string
+	CartID   string
+	Started  time.Time
+	Decided  time.Time
+	Ended    time.Time
+	Outcome  string // "sent", "skipped", "pending", "unknown"
+	Reason   string
+	Subject  string
+	Variant  string
+	Model    string
+	Version  string
+	Value    event.Money
+	Currency string
+	Lines    []CartLine
+	Notice   string // "synthetic carts, consent assumed"
+}
+
+// FromDecision is the decision as the console shows it.
+func FromDecision(d event.Decision) Decision {
+	out := Decision{
+		ID: d.ID, Pipeline: d.Pipeline, Trigger: d.Trigger, Kind: d.Kind, CartID: d.CartID,
+		Started: fromMillis(d.Started), Decided: fromMillis(d.Decided), Ended: fromMillis(d.Ended),
+		Outcome: d.Outcome.String(), Reason: d.Reason, Subject: d.Subject, Variant: d.Variant,
+		Model: d.Model, Version: d.Version, Value: d.Value, Currency: d.Currency,
+		Notice: flagNotice(d.Flags),
+	}
+	for _, it := range d.Items {
+		out.Lines = append(out.Lines, CartLine{ID: it.ID, Name: it.Name, Quantity: int(it.Quantity), Price: it.Price})
+	}
+	return out
+}
+
+// flagNotice says what a decision rests on that did not happen.
+func flagNotice(f event.Flags) string {
+	switch {
+	case f&event.Synthetic != 0 && f&event.AssumedConsent != 0:
+		return "synthetic carts, consent assumed"
+	case f&event.Synthetic != 0:
+		return "synthetic carts"
+	case f&event.AssumedConsent != 0:
+		return "consent assumed"
+	}
+	return ""
+}
+
+func fromMillis(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+// Neighbour is an item beside another.
+type Neighbour struct {
+	ID    string
+	Name  string
+	Score float64 // 0 when there is none
+	Count uint64  // how often, 0 when unknown
+}
+
+// Relation is one way in which items are neighbours.
+type Relation struct {
+	Name       string // "bought together"
+	Neighbours []Neighbour
+}
+
+// Item is one item of the shop.
+type Item struct {
+	ID        string
+	Name      string
+	Category  string
+	Facts     []Fact
+	Score     float64 // activity, decayed
+	Relations []Relation
+}
+
+// DeadLetter is an event that could not be read.
+type DeadLetter struct {
+	ID        string
+	At        time.Time
+	Reason    string
+	Position  string // where it stood: "events seq 412 index 3"
+	Source    string // which source it came in through
+	Size      int    // bytes in all
+	Bytes     []byte // the first of them
+	Truncated bool
+}
