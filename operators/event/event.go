@@ -50,21 +50,21 @@ type Flags uint16
 
 // What cleaning may have to repair.
 const (
-	ClockFuture    Flags = 1 << iota // the client's time lay after ours and was clamped
-	ClockBad                         // the client's time was unreadable or absurd; receive time is used
-	NumberBad                        // a number could not be read and was left out
-	PropsWrapped                     // properties or traits were not an object
-	MessageIDNew                     // no messageId was given: a retry is not recognised
-	ZoneMissing                      // the time had no zone; UTC is assumed
-	EmailBad                         // the address trait was refused
-	QuantityBad                      // a quantity was out of range and became 1
-	Synthetic                        // made by --synthesise-carts: every output resting on it says so
-	AssumedConsent                   // consent was assumed by --assume-consent
-	TextCleaned                      // control characters were taken out of a text, or it was cut at 8 KiB
-	MessageIDHashed                  // the messageId was over 100 characters and its SHA-256 stands for it
-	AliasSelf                        // an alias of an id to itself: nothing to merge, PreviousID is empty
-	ProductBad                       // a product without any id was left out
-	PublicKey                        // came by a browser's key, which anybody can read: its address is unverified
+	ClockFuture     Flags = 1 << iota // the client's time lay after ours and was clamped
+	ClockBad                          // the client's time was unreadable or absurd; receive time is used
+	NumberBad                         // a number could not be read and was left out
+	PropsWrapped                      // properties or traits were not an object
+	MessageIDNew                      // no messageId was given: a retry is not recognised
+	ZoneMissing                       // the time had no zone; UTC is assumed
+	EmailBad                          // the address trait was refused
+	QuantityBad                       // a quantity was out of range and became 1
+	Synthetic                         // made by --synthesise-carts: every output resting on it says so
+	AssumedConsent                    // consent was assumed by --assume-consent
+	TextCleaned                       // control characters were taken out of a text, or it was cut at 8 KiB
+	MessageIDHashed                   // the messageId was over 100 characters and its SHA-256 stands for it
+	AliasSelf                         // an alias of an id to itself: nothing to merge, PreviousID is empty
+	ProductBad                        // a product without any id was left out
+	PublicKey                         // came by a browser's key, which anybody can read: its address is unverified
 )
 
 // Money is an amount in minor units of a currency (cents; yen for JPY).
