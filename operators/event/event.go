@@ -34,6 +34,14 @@ const (
 	EmailBounced
 	EmailMarkedAsSpam
 	Unsubscribed
+	ProductClicked
+	ProductListViewed
+	OrderUpdated
+	OrderCancelled
+	WishlistAdded
+	WishlistRemoved
+	EmailSent
+	EmailDeferred
 	KindCount // the number of kinds, not a kind
 )
 
@@ -42,16 +50,21 @@ type Flags uint16
 
 // What cleaning may have to repair.
 const (
-	ClockFuture    Flags = 1 << iota // the client's time lay after ours and was clamped
-	ClockBad                         // the client's time was unreadable or absurd; receive time is used
-	NumberBad                        // a number could not be read and was left out
-	PropsWrapped                     // properties or traits were not an object
-	MessageIDNew                     // no messageId was given: a retry is not recognised
-	ZoneMissing                      // the time had no zone; UTC is assumed
-	EmailBad                         // the address trait was refused
-	QuantityBad                      // a quantity was out of range and became 1
-	Synthetic                        // made by --synthesise-carts: every output resting on it says so
-	AssumedConsent                   // consent was assumed by --assume-consent
+	ClockFuture     Flags = 1 << iota // the client's time lay after ours and was clamped
+	ClockBad                          // the client's time was unreadable or absurd; receive time is used
+	NumberBad                         // a number could not be read and was left out
+	PropsWrapped                      // properties or traits were not an object
+	MessageIDNew                      // no messageId was given: a retry is not recognised
+	ZoneMissing                       // the time had no zone; UTC is assumed
+	EmailBad                          // the address trait was refused
+	QuantityBad                       // a quantity was out of range and became 1
+	Synthetic                         // made by --synthesise-carts: every output resting on it says so
+	AssumedConsent                    // consent was assumed by --assume-consent
+	TextCleaned                       // control characters were taken out of a text, or it was cut at 8 KiB
+	MessageIDHashed                   // the messageId was over 100 characters and its SHA-256 stands for it
+	AliasSelf                         // an alias of an id to itself: nothing to merge, PreviousID is empty
+	ProductBad                        // a product without any id was left out
+	PublicKey                         // came by a browser's key, which anybody can read: its address is unverified
 )
 
 // Money is an amount in minor units of a currency (cents; yen for JPY).
@@ -68,6 +81,7 @@ type Product struct {
 	Price    Money // per unit; 0 with HasPrice false when unknown
 	HasPrice bool
 	Quantity int32 // at least 1
+	Returned bool  // the quantity was negative on an order: these units came back
 }
 
 // Traits are what identify tells of a person. Empty means absent; a trait that the
