@@ -429,3 +429,29 @@ func (q *quiet) run(ctx context.Context) {
 		}
 	}
 }
+
+// OpenView reads a store that no engine runs on: it gives the cells of a graph their
+// numbers and answers a function that makes views. The graph must not be run.
+func OpenView(store *state.Store, g *Graph) (func() *View, error) {
+	e := &Engine{o: Options{Store: store}, graph: g, read: store.NewReader()}
+	defer e.read.Close()
+	raw, found, err := e.read.Get(nil, keyProgress)
+	if err != nil {
+		return nil, err
+	}
+	if found {
+		if err := json.Unmarshal(raw, &e.progress); err != nil {
+			return nil, fmt.Errorf("the state's progress cannot be read: %w", err)
+		}
+	}
+	cells, err := e.numbers(keyCells)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range g.cells {
+		c.Attach(nil, cells.of(c.Name()))
+	}
+	return func() *View {
+		return &View{Snapshot: store.Snapshot(), Watermark: e.progress.Watermark, Epoch: e.progress.Epoch}
+	}, nil
+}

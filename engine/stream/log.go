@@ -34,6 +34,8 @@ type Options struct {
 	DeadMaxAge   time.Duration
 	// Replicas is how many servers of a cluster keep each message.
 	Replicas int
+	// KeepLimits leaves a stream that exists as it is, for those who only look at it.
+	KeepLimits bool
 	// AckWait is how long a publish waits for JetStream.
 	AckWait time.Duration
 	// WindowMessages and WindowBytes bound what PublishAsync has on its way.
@@ -174,6 +176,11 @@ func (l *Log) keep(ctx context.Context, c jetstream.StreamConfig) (jetstream.Str
 	c.Replicas = l.opts.Replicas
 	if c.MaxBytes == 0 {
 		c.MaxBytes = -1
+	}
+	if l.opts.KeepLimits {
+		if s, err := l.js.Stream(ctx, c.Name); err == nil {
+			return s, nil
+		}
 	}
 	s, err := l.js.CreateOrUpdateStream(ctx, c)
 	if err != nil {

@@ -125,6 +125,7 @@ type Event struct {
 	Source      string // which write key's source it came in through
 	UserID      string // "" when absent
 	AnonymousID string // "" when absent
+	Person      string // pseudonym, in feedback of our own; "" otherwise
 	PreviousID  string // alias only
 	Time        int64  // event time, never after ReceivedAt
 	ReceivedAt  int64  // when the gateway took it

@@ -268,6 +268,8 @@ func (d *Decoder) loose(dst []Record, data []byte, m map[string]json.RawMessage,
 		return append(dst, Record{Tick: at})
 	case "receipt":
 		return d.receipts(dst, data, m, o)
+	case "feedback":
+		return d.feedback(dst, data, m, o)
 	}
 	items := bytes.TrimSpace(m["items"])
 	*o = d.origin(&p, o.receivedAt)

@@ -53,7 +53,7 @@ func (t *Triggers) Arm(s Subject, ch *profile.Change, out *Result) {
 		switch r.Kind {
 		case CartAbandoned:
 			for _, c := range ch.Carts {
-				t.armCart(s, r, c, ch.Silent, out)
+				t.armCart(s, r, c, ch.Silent || !ch.Merged && !r.starts(ch.Kind), out)
 			}
 		case PostPurchase:
 			if ch.Ordered {

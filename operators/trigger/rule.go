@@ -8,6 +8,7 @@ package trigger
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"millrace/operators/event"
@@ -42,6 +43,9 @@ type Rule struct {
 	Kind     Kind
 	Content  string // content kind, such as "cart"
 
+	// On are the kinds of events that start the wait, and restart it; none means all
+	// that change a cart, or an order.
+	On []event.Kind
 	// Wait is how long nothing must happen: an hour for carts, a week after orders.
 	Wait time.Duration
 	// When is the condition on the cart or order, such as a least value; nil: always.
@@ -69,6 +73,9 @@ func (r Rule) withDefaults() Rule {
 	r.Freshness = cmp.Or(r.Freshness, 72*time.Hour) // after three days the mail is a surprise, not a help
 	return r
 }
+
+// starts tells whether an event of a kind starts the wait.
+func (r *Rule) starts(k event.Kind) bool { return len(r.On) == 0 || slices.Contains(r.On, k) }
 
 func (r *Rule) name() string { return r.Pipeline + "/" + r.ID }
 

@@ -1,0 +1,190 @@
+package operators
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"time"
+
+	"millrace/engine"
+	"millrace/operators/content"
+	"millrace/operators/event"
+	"millrace/operators/mail"
+	"millrace/operators/profile"
+	"millrace/operators/recommend"
+)
+
+// SendOptions say how decisions are carried out. Writer, Sender, Signer and Publish
+// are required.
+type SendOptions struct {
+	Writers map[string]*content.Writer // by pipeline
+	Sender  *mail.Sender
+	Signer  *mail.Signer
+	// Publish puts a receipt in the log. Publishing it twice under its id is harmless.
+	Publish func(ctx context.Context, id string, receipt *event.Receipt) error
+	// Step is called at "before-receipt", for crash tests.
+	Step func(point string)
+
+	From    mail.Address
+	Shop    string // the shop's name
+	ShopURL string
+	// LinkURL is where the endpoints behind the links of a mail are reached.
+	LinkURL string
+	Track   bool // pixel and links report opens and clicks
+	Logger  *slog.Logger
+}
+
+// Mailer carries out the decisions to mail somebody. The order of its steps is the
+// order below. Safe for concurrent use.
+type Mailer struct {
+	o        SendOptions
+	pipeline *Pipeline
+	journeys map[string]Journey
+}
+
+// NewMailer makes the handler of trigger.EffectMail for the journeys of a pipeline.
+func NewMailer(p *Pipeline, journeys []Journey, o SendOptions) *Mailer {
+	m := &Mailer{o: o, pipeline: p, journeys: make(map[string]Journey)}
+	for _, j := range journeys {
+		m.journeys[j.Rule.Pipeline] = j
+	}
+	if m.o.Step == nil {
+		m.o.Step = func(string) {}
+	}
+	return m
+}
+
+// Handle implements engine.Handler: re-check, recommend, write, render, send once,
+// report.
+func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
+	var d event.Decision
+	if err := json.Unmarshal(row.Body, &d); err != nil {
+		return engine.Again, time.Hour, fmt.Errorf("decision in row %d: %w", row.ID, err)
+	}
+	p, _, err := engine.Read(v, m.pipeline.keeper.Cell, d.Person)
+	if err != nil {
+		return engine.Again, 0, err
+	}
+	r := event.Receipt{Decision: d.ID, Person: d.Person, Outcome: event.Skipped, At: v.Watermark}
+	if r.Reason = m.pipeline.triggers.Recheck(&d, &p, v.Watermark); r.Reason == "" {
+		result, err := m.o.Sender.Send(ctx, mail.Job{
+			Decision: d.ID, Person: d.Person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
+			Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, &d, &p) },
+		})
+		var retry *mail.RetryError
+		if errors.As(err, &retry) {
+			return engine.Again, retry.After, err
+		}
+		var refused *mail.AddressError
+		switch {
+		case errors.As(err, &refused):
+			r.Reason = "address refused: " + refused.Reason
+		case err != nil:
+			return engine.Again, time.Second, err
+		default:
+			r = result.Receipt
+			r.Person, r.At = d.Person, v.Watermark
+		}
+	}
+	r.Effect = strconv.FormatUint(row.ID, 10)
+	m.o.Step("before-receipt")
+	if err := m.o.Publish(ctx, "receipt/"+d.ID, &r); err != nil {
+		return engine.Again, time.Second, fmt.Errorf("receipt of row %d: %w", row.ID, err)
+	}
+	return engine.Reported, 0, nil
+}
+
+// write makes the mail: recommendations, words, MIME.
+func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p *profile.Person) (mail.Letter, error) {
+	j := m.journeys[d.Pipeline]
+	unsubscribe, err := m.link("/u/", func() (string, error) {
+		return m.o.Signer.Unsubscribe(mail.Leave{Person: d.Person, Decision: d.ID})
+	})
+	if err != nil {
+		return mail.Letter{}, err
+	}
+	req := content.Request{
+		DecisionID: d.ID, Kind: d.Kind, Language: p.Traits.Locale, FirstName: p.Traits.FirstName,
+		Returning: p.OrderCount() > 0, New: p.OrderCount() == 0, Value: d.Value, Currency: d.Currency,
+		Items: d.Items, ShopName: m.o.Shop, ShopURL: m.o.ShopURL, UnsubscribeURL: unsubscribe, Note: note(d.Flags),
+	}
+	if len(d.Items) > 0 {
+		req.Category = d.Items[0].Category
+		req.CartURL = d.Items[0].URL
+	}
+	scored, err := m.pipeline.recommendations(v, m.query(&j, d, p, v.Watermark))
+	if err != nil {
+		return mail.Letter{}, err
+	}
+	for i := range scored {
+		req.Recommended = append(req.Recommended, cartItem(&scored[i]))
+	}
+	draft, err := m.o.Writers[d.Pipeline].Write(ctx, req)
+	if err != nil {
+		return mail.Letter{}, fmt.Errorf("write mail of decision %s: %w", d.ID, err)
+	}
+	name := p.Traits.FirstName
+	if name != "" && p.Traits.LastName != "" {
+		name += " " + p.Traits.LastName
+	}
+	msg := mail.Message{
+		Decision: d.ID, Draft: draft, From: m.o.From, To: mail.Address{Name: name, Addr: p.Traits.Email},
+		Date: time.UnixMilli(d.Decided).UTC(), Unsubscribe: unsubscribe, Stream: d.Pipeline, Kind: d.Kind,
+	}
+	raw, err := msg.Render()
+	if err != nil {
+		return mail.Letter{}, err
+	}
+	return mail.Letter{
+		From: m.o.From.Addr, To: p.Traits.Email, Subject: draft.Subject, Model: draft.Model, Fallback: draft.Fallback, Bytes: raw,
+	}, nil
+}
+
+// query asks for what goes with the items that the mail is about.
+func (m *Mailer) query(j *Journey, d *event.Decision, p *profile.Person, now int64) recommend.Query {
+	limit := 3
+	if j.Config != nil && j.Config.Content.Recommend != nil && j.Config.Content.Recommend.Count > 0 {
+		limit = j.Config.Content.Recommend.Count
+	}
+	q := recommend.QueryFor(p, j.Exclude, limit, now)
+	q.NeedName, q.NeedPrice = true, true
+	q.Seeds = q.Seeds[:0]
+	for i := range d.Items {
+		q.Seeds = append(q.Seeds, recommend.Seed{Item: d.Items[i].ID, Weight: 1})
+		q.Hide = append(q.Hide, d.Items[i].ID)
+	}
+	return q
+}
+
+func (m *Mailer) link(path string, token func() (string, error)) (string, error) {
+	t, err := token()
+	if err != nil {
+		return "", fmt.Errorf("sign link: %w", err)
+	}
+	return url.JoinPath(m.o.LinkURL, path, t)
+}
+
+// note says what a reader must know of a mail that rests on made-up facts.
+func note(f event.Flags) string {
+	switch {
+	case f&event.Synthetic != 0 && f&event.AssumedConsent != 0:
+		return "Made from synthetic carts; consent is assumed."
+	case f&event.Synthetic != 0:
+		return "Made from synthetic carts."
+	case f&event.AssumedConsent != 0:
+		return "Consent is assumed."
+	default:
+		return ""
+	}
+}
+
+func cartItem(s *recommend.Scored) event.CartItem {
+	return event.CartItem{
+		ID: s.Item, Name: s.Facts.Name, Category: s.Facts.Category, URL: s.Facts.URL, ImageURL: s.Facts.ImageURL,
+		Price: s.Facts.Price, Quantity: 1,
+	}
+}

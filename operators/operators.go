@@ -1,0 +1,250 @@
+// Package operators puts the steps of millrace together: it builds the graph from
+// the pipelines, and holds the order of the steps that carry a decision out. It is
+// the one place that knows all operators; they do not know each other.
+package operators
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"millrace/engine"
+	"millrace/operators/event"
+	"millrace/operators/privacy"
+	"millrace/operators/profile"
+	"millrace/operators/recommend"
+	"millrace/operators/trigger"
+	"millrace/state"
+)
+
+// Kinds of effects, beside trigger.EffectMail.
+const (
+	EffectDeadLetter = "deadletter"
+)
+
+// Options say which graph is built. Pseudonyms is required.
+type Options struct {
+	Pseudonyms *privacy.Pseudonyms
+	Profile    profile.Options
+	Recommend  recommend.Options
+	Rules      []trigger.Rule
+	Exclude    recommend.Exclude // what recommendations leave out, unless their journey says otherwise
+	Never      []string          // product ids that are never recommended
+	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
+	PeopleMax, ItemsMax int
+}
+
+// Pipeline is a graph with the operators that others read from.
+type Pipeline struct {
+	Graph    *engine.Graph
+	Counters *Counters
+
+	pseudonyms  *privacy.Pseudonyms
+	people      *engine.Stage[*profile.Update]
+	visitors    *engine.Stage[*profile.Link]
+	addresses   *engine.Stage[addressed]
+	keeper      *profile.Keeper
+	visitor     *profile.Visitors
+	address     *addressBook
+	trigger     *trigger.Operator
+	triggers    *trigger.Triggers
+	items       *recommend.Items
+	recommender *recommend.Recommender
+	exclude     recommend.Exclude
+	never       map[string]bool
+}
+
+// Build makes the graph: address and visitor, which tell who is meant; person; item.
+func Build(o Options) *Pipeline {
+	p := &Pipeline{Counters: newCounters(), pseudonyms: o.Pseudonyms, exclude: o.Exclude, never: make(map[string]bool)}
+	for _, id := range o.Never {
+		p.never[id] = true
+	}
+	p.Graph = engine.NewGraph(p.root)
+	p.addresses = engine.AddStage[addressed](p.Graph, "address")
+	p.visitors = engine.AddStage[*profile.Link](p.Graph, "visitor")
+	p.people = engine.AddStage[*profile.Update](p.Graph, "person")
+	items := engine.AddStage[*recommend.Touch](p.Graph, "item")
+
+	updater := profile.New(o.Profile)
+	p.recommender = recommend.New(o.Recommend)
+	p.triggers = trigger.New(trigger.Options{Rules: o.Rules, ID: p.decisionID})
+	toucher := recommend.NewToucher(p.recommender, items)
+
+	p.address = newAddressBook(p.people)
+	p.addresses.Use("book", p.address)
+	p.visitor = profile.NewVisitors(updater, p.people, o.PeopleMax)
+	p.visitors.Use("link", p.visitor)
+	p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
+	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
+	p.people.Use("profile", p.keeper)
+	p.people.Use("count", personCounter{p.Counters})
+	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
+	p.people.Use("trigger", p.trigger)
+	p.people.Use("cooccurrence", toucher)
+	p.items = recommend.NewItems(p.recommender, o.ItemsMax)
+	items.Use("cooccurrence", p.items)
+
+	p.Graph.Keep(p.address.cell, p.visitor.Cell, p.keeper.Cell, p.trigger.Cell, p.items.Cell, p.items.Totals)
+	return p
+}
+
+func (p *Pipeline) decisionID(pipeline, trigger, person, sub string, started int64) string {
+	return p.pseudonyms.Decision(pipeline, trigger, person, sub, strconv.FormatInt(started, 10))
+}
+
+// root sends what the log holds to the stage and key where it belongs.
+func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
+	switch v := u.Value.(type) {
+	case *event.Event:
+		p.Counters.event(v)
+		p.route(c, v)
+	case *event.Receipt:
+		p.receipt(c, v)
+	case *event.Reject:
+		p.reject(c, v)
+	case tick: // has moved the watermark; that is all
+		p.Counters.Ticks.Add(1)
+	}
+}
+
+// tick is a unit that only moves the watermark.
+type tick struct{}
+
+// route finds out whose event it is. Events of a visitor go through the visitor
+// stage, which knows, or learns from them, who that is.
+func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
+	person := e.Person
+	if person == "" && e.UserID != "" {
+		person = p.pseudonyms.Person(e.UserID)
+	}
+	if e.Traits.Email != "" && (e.Kind == event.Identify || person == "" && e.AnonymousID == "") {
+		key := p.pseudonyms.Decision("address", strings.ToLower(e.Traits.Email))
+		p.addresses.Send(c, key, addressed{person: person, event: e})
+	}
+	visitor := e.AnonymousID
+	if e.Kind == event.Alias {
+		visitor = e.PreviousID
+	}
+	switch {
+	case visitor != "":
+		l := &profile.Link{Person: person}
+		l.Event = e
+		p.visitors.Send(c, p.pseudonyms.Visitor(visitor), l)
+	case person != "":
+		p.people.Send(c, person, &profile.Update{Event: e})
+	}
+}
+
+// receipt closes the loop: what came of a decision goes to its person, and the row
+// of the outbox is done with.
+func (p *Pipeline) receipt(c *engine.Ctx, r *event.Receipt) {
+	p.Counters.receipt(r)
+	if row, err := strconv.ParseUint(r.Effect, 10, 64); err == nil {
+		c.Settle(row)
+	}
+	p.people.Send(c, r.Person, &profile.Update{Receipt: r})
+}
+
+// DeadLetter is the body of an EffectDeadLetter.
+type DeadLetter struct {
+	Reason string `json:"reason"`
+	Detail string `json:"detail"`
+	Source string `json:"source"`
+	Seq    uint64 `json:"seq"`
+	Index  uint32 `json:"index"`
+	At     int64  `json:"at"`
+	Bytes  []byte `json:"bytes"`
+}
+
+// reject sends what could not be read to the dead letters, through the outbox.
+func (p *Pipeline) reject(c *engine.Ctx, r *event.Reject) {
+	p.Counters.reject(r)
+	seq, index := c.Position()
+	body, err := json.Marshal(DeadLetter{
+		Reason: string(r.Code), Detail: r.Detail, Source: r.Source, Seq: seq, Index: index, At: r.ReceivedAt, Bytes: r.Bytes,
+	})
+	if err != nil {
+		c.Fail(fmt.Errorf("encode dead letter: %w", err))
+		return
+	}
+	c.Effect(EffectDeadLetter, "", body)
+}
+
+// Decoder fits the event codec to the engine. One goroutine at a time.
+type Decoder struct {
+	events  *event.Decoder
+	records []event.Record
+}
+
+// NewDecoder makes a decoder.
+func NewDecoder(o event.Options) *Decoder { return &Decoder{events: event.NewDecoder(o)} }
+
+// Decode implements engine.Decoder.
+func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
+	d.events.Seq = m.Seq
+	d.records = d.events.DecodeAll(d.records[:0], m.Data, m.Time)
+	for i := range d.records {
+		r := &d.records[i]
+		switch {
+		case r.Event != nil:
+			dst = append(dst, engine.Unit{Time: r.Event.Time, Received: r.Event.ReceivedAt, Value: r.Event})
+		case r.Reject != nil:
+			dst = append(dst, engine.Unit{Value: r.Reject})
+		case r.Receipt != nil:
+			dst = append(dst, engine.Unit{Value: r.Receipt})
+		default:
+			dst = append(dst, engine.Unit{Time: r.Tick, Received: r.Tick, Value: tick{}})
+		}
+	}
+	clear(d.records)
+	return dst
+}
+
+// addressed is what the address stage gets: an event that names an address.
+type addressed struct {
+	person string // whose address it is, or ""
+	event  *event.Event
+}
+
+// owner is whose an address is.
+type owner struct{ Person string }
+
+// AppendTo appends the stored form: the schema version and the pseudonym.
+func (o *owner) AppendTo(b []byte) []byte { return append(append(b, 1), o.Person...) }
+
+// DecodeFrom reads the stored form.
+func (o *owner) DecodeFrom(b []byte) error {
+	if len(b) == 0 || b[0] != 1 {
+		return fmt.Errorf("owner of an address: %w", profile.ErrDamaged)
+	}
+	o.Person = string(b[1:])
+	return nil
+}
+
+// addressBook remembers whose an address is, so that a bounce, a complaint or an
+// unsubscription that names only the address finds the person.
+type addressBook struct {
+	cell   *state.Cell[owner, *owner]
+	people *engine.Stage[*profile.Update]
+}
+
+func newAddressBook(people *engine.Stage[*profile.Update]) *addressBook {
+	return &addressBook{cell: state.NewCell[owner]("address/owner", 0), people: people}
+}
+
+// Process implements engine.Operator.
+func (a *addressBook) Process(c *engine.Ctx, v addressed) {
+	known := engine.Value(c, a.cell)
+	if v.person != "" {
+		if known.Person != v.person {
+			known.Person = v.person
+			engine.Changed(c, a.cell)
+		}
+		return
+	}
+	if known.Person != "" {
+		a.people.Send(c, known.Person, &profile.Update{Event: v.event})
+	}
+}

@@ -1,0 +1,110 @@
+package operators
+
+import (
+	"millrace/engine"
+	"millrace/operators/event"
+	"millrace/operators/profile"
+	"millrace/operators/recommend"
+)
+
+// This file answers questions about the committed state, for the mailer, the command
+// line and the console. Views are handed in; nothing here touches live state.
+
+// Person is the committed picture of a person, by the shop's user id.
+func (p *Pipeline) Person(v *engine.View, userID string) (profile.Person, bool, error) {
+	return engine.Read(v, p.keeper.Cell, p.pseudonyms.Person(userID))
+}
+
+// Visitor is the committed record of an anonymous visitor.
+func (p *Pipeline) Visitor(v *engine.View, anonymousID string) (profile.Visitor, bool, error) {
+	return engine.Read(v, p.visitor.Cell, p.pseudonyms.Visitor(anonymousID))
+}
+
+// Decisions are what was decided about a person, oldest first, with the reasons.
+func (p *Pipeline) Decisions(v *engine.View, userID string) ([]event.Decision, error) {
+	st, _, err := engine.Read(v, p.trigger.Cell, p.pseudonyms.Person(userID))
+	return st.Records, err
+}
+
+// Waiting is what is waited for, for a person.
+func (p *Pipeline) Waiting(v *engine.View, userID string) ([]Wait, error) {
+	st, _, err := engine.Read(v, p.trigger.Cell, p.pseudonyms.Person(userID))
+	out := make([]Wait, 0, len(st.Waits))
+	for _, w := range st.Waits {
+		out = append(out, Wait{Rule: w.Rule, About: w.Sub[min(1, len(w.Sub)):], Activity: w.Activity, Due: w.Deadline})
+	}
+	return out, err
+}
+
+// Wait is a trigger that is armed for a person. Times are Unix milliseconds.
+type Wait struct {
+	Rule     string `json:"rule"`
+	About    string `json:"about"` // the cart or order
+	Activity int64  `json:"activity"`
+	Due      int64  `json:"due"`
+}
+
+// Item is the committed record of an item.
+func (p *Pipeline) Item(v *engine.View, id string) (recommend.Item, bool, error) {
+	return engine.Read(v, p.items.Cell, id)
+}
+
+// Neighbours are the items that go with one, surest first.
+func (p *Pipeline) Neighbours(v *engine.View, id string, r recommend.Relation, limit int) ([]recommend.Neighbour, error) {
+	read, failed := p.reader(v)
+	totals, _, err := engine.Read(v, p.items.Totals, "")
+	if err != nil {
+		return nil, err
+	}
+	top := p.recommender.Top(id, r, v.Watermark, read, &totals)
+	return top[:min(limit, len(top))], *failed
+}
+
+// Popular lists the ids of the most popular items.
+func (p *Pipeline) Popular(v *engine.View, n int) ([]string, error) {
+	totals, _, err := engine.Read(v, p.items.Totals, "")
+	return totals.Popular(n), err
+}
+
+// RecommendTo is what would be shown to a person, by the shop's user id.
+func (p *Pipeline) RecommendTo(v *engine.View, userID string, limit int) ([]recommend.Scored, error) {
+	person, _, err := p.Person(v, userID)
+	if err != nil {
+		return nil, err
+	}
+	q := recommend.QueryFor(&person, p.exclude, limit, v.Watermark)
+	return p.recommendations(v, q)
+}
+
+func (p *Pipeline) recommendations(v *engine.View, q recommend.Query) ([]recommend.Scored, error) {
+	read, failed := p.reader(v)
+	totals, _, err := engine.Read(v, p.items.Totals, "")
+	if err != nil {
+		return nil, err
+	}
+	skip := q.Skip
+	q.Skip = func(id string) bool { return p.never[id] || skip != nil && skip(id) }
+	out := p.recommender.Recommend(q, read, &totals)
+	return out, *failed
+}
+
+// reader reads item records from a view, each once, and remembers the first error.
+func (p *Pipeline) reader(v *engine.View) (recommend.Reader, *error) {
+	var failed error
+	seen := make(map[string]*recommend.Item)
+	return func(id string) (*recommend.Item, bool) {
+		if it, ok := seen[id]; ok {
+			return it, it != nil
+		}
+		it, ok, err := engine.Read(v, p.items.Cell, id)
+		if err != nil && failed == nil {
+			failed = err
+		}
+		if !ok || err != nil {
+			seen[id] = nil
+			return nil, false
+		}
+		seen[id] = &it
+		return &it, true
+	}, &failed
+}

@@ -1,0 +1,193 @@
+package operators
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"millrace/configs"
+	"millrace/operators/event"
+	"millrace/operators/profile"
+	"millrace/operators/recommend"
+	"millrace/operators/trigger"
+)
+
+// Journey is a journey of the configuration, ready to run.
+type Journey struct {
+	Rule    trigger.Rule
+	Config  *configs.Journey
+	Exclude recommend.Exclude
+}
+
+// ErrNotSupported says that a journey asks for what the operators cannot do yet.
+var ErrNotSupported = errors.New("not yet supported")
+
+// Journeys turns the journeys of a set into rules. Paused ones are left out.
+func Journeys(set *configs.Set, loader *configs.Loader, assumeConsent bool) ([]Journey, error) {
+	var out []Journey
+	for _, j := range set.Journeys {
+		if j.Paused() {
+			continue
+		}
+		r, err := rule(set, j, loader)
+		if err != nil {
+			return nil, err
+		}
+		r.AssumeConsent = assumeConsent || set.Shop.Consent.Assumed()
+		ready := Journey{Rule: r, Config: j}
+		if rec := j.Content.Recommend; rec != nil {
+			exclude, ok := recommend.ParseExclude(rec.Exclude)
+			if !ok {
+				return nil, fmt.Errorf("%s: content.recommend.exclude %q: %w", j.File, rec.Exclude, ErrNotSupported)
+			}
+			ready.Exclude = exclude
+		}
+		out = append(out, ready)
+	}
+	return out, nil
+}
+
+func rule(set *configs.Set, j *configs.Journey, loader *configs.Loader) (trigger.Rule, error) {
+	r := trigger.Rule{
+		Pipeline: j.Name, ID: j.Trigger.ID, Version: j.Version, Content: j.Content.Kind,
+		Wait: j.Trigger.Wait, OncePer: j.Trigger.AtMost.OncePer, Freshness: j.Trigger.FreshFor,
+		Kind: trigger.CartAbandoned,
+	}
+	if j.Content.Kind == "post-purchase" {
+		r.Kind = trigger.PostPurchase
+	}
+	for _, name := range j.Trigger.Start.On {
+		k, ok := event.KindByName(name)
+		if !ok {
+			return r, fmt.Errorf("%s: trigger.start.on %q: %w", j.File, name, ErrNotSupported)
+		}
+		r.On = append(r.On, k)
+	}
+	for _, name := range j.Trigger.Cancel.On {
+		if k, _ := event.KindByName(name); k != event.OrderCompleted {
+			return r, fmt.Errorf("%s: trigger.cancel.on %q: %w", j.File, name, ErrNotSupported)
+		}
+	}
+	if c := j.Trigger.Start.When; c != nil {
+		r.When, r.WhenText = condition(c, loader.TriggerEnv(), set), c.String()
+	}
+	if c := j.Audience.When; c != nil {
+		r.Audience, r.AudienceText = condition(c, loader.AudienceEnv(), set), c.String()
+	}
+	return r, nil
+}
+
+// condition fills the slots that c reads from the facts and evaluates it.
+func condition(c *configs.Condition, env *configs.Env, set *configs.Set) func(*trigger.Facts) bool {
+	fields := env.Fields()
+	assumed := set.Shop.Consent.Assumed()
+	return func(f *trigger.Facts) bool {
+		slots := make([]configs.Value, env.Len())
+		for _, slot := range c.Uses() {
+			slots[slot] = fact(fields[slot].Name, f, assumed)
+		}
+		return c.Eval(slots)
+	}
+}
+
+// fact is the value of a variable of the conditions. Money is in major units.
+func fact(name string, f *trigger.Facts, assumed bool) configs.Value {
+	if v, ok := personFact(name, f, assumed); ok {
+		return v
+	}
+	pieces := 0
+	var categories []string
+	for i := range f.Items {
+		pieces += int(f.Items[i].Quantity)
+		categories = append(categories, f.Items[i].Category)
+	}
+	switch name {
+	case "cart.value", "order.value":
+		return configs.FloatValue(major(f.Value, f.Currency))
+	case "cart.items", "order.items":
+		return configs.IntValue(int64(len(f.Items)))
+	case "cart.quantity", "order.quantity":
+		return configs.IntValue(int64(pieces))
+	case "cart.currency", "order.currency":
+		return configs.TextValue(f.Currency)
+	case "cart.categories", "order.categories":
+		return configs.TextsValue(categories)
+	default:
+		panic("BUG: no operator knows the variable " + name)
+	}
+}
+
+func personFact(name string, f *trigger.Facts, assumed bool) (configs.Value, bool) {
+	p := f.Person
+	switch name {
+	case "profile.consent.marketing":
+		yes := p.Consent.State == event.ConsentYes || assumed && p.Consent.State == event.ConsentUnknown ||
+			p.Flags&event.AssumedConsent != 0 && p.Consent.State != event.ConsentNo
+		return configs.BoolValue(yes), true
+	case "profile.suppressed":
+		return configs.BoolValue(p.Consent.Suppressed || p.Traits.Dead), true
+	case "profile.known":
+		return configs.BoolValue(true), true // the person stage holds no visitors
+	case "profile.has_email":
+		return configs.BoolValue(p.Traits.Email != ""), true
+	case "profile.ltv":
+		return configs.FloatValue(major(p.LTV(), p.Currency)), true
+	case "profile.aov":
+		return configs.FloatValue(ratio(major(p.LTV(), p.Currency), float64(p.OrderCount()))), true
+	case "profile.orders":
+		return configs.IntValue(int64(min(p.OrderCount(), math.MaxInt64))), true //nolint:gosec // bounded
+	case "profile.refunds":
+		return configs.IntValue(int64(min(p.Stat(event.OrderRefunded).Count, math.MaxInt64))), true //nolint:gosec // bounded
+	case "profile.views":
+		return configs.FloatValue(p.Count(event.ProductViewed, f.Now)), true
+	case "profile.days_since_order":
+		return configs.FloatValue(since(f.Now, p.LastOrder.At)), true
+	case "profile.days_since_seen":
+		return configs.FloatValue(since(f.Now, p.Last)), true
+	}
+	return personTaste(name, f.Now, p)
+}
+
+func personTaste(name string, now int64, p *profile.Person) (configs.Value, bool) {
+	switch name {
+	case "profile.top_category":
+		return configs.TextValue(p.TopCategory(now)), true
+	case "profile.top_brand":
+		top := ""
+		for _, b := range p.FavouriteBrands(1, now) {
+			top = b.Name
+		}
+		return configs.TextValue(top), true
+	case "profile.categories":
+		var names []string
+		for _, w := range p.Favourites(8, now) {
+			names = append(names, w.Name)
+		}
+		return configs.TextsValue(names), true
+	case "profile.locale":
+		return configs.TextValue(p.Traits.Locale), true
+	case "profile.timezone":
+		return configs.TextValue(p.Traits.Timezone), true
+	default:
+		return configs.Value{}, false
+	}
+}
+
+func major(m event.Money, currency string) float64 {
+	return float64(m) / math.Pow10(event.Exponent(currency))
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+func since(now, then int64) float64 {
+	if then == 0 {
+		return 0
+	}
+	return float64(now-then) / float64((24 * time.Hour).Milliseconds())
+}
