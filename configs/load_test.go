@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -53,7 +54,7 @@ func TestShipped(t *testing.T) {
 	if !reflect.DeepEqual(cart.Trigger, want) {
 		t.Errorf("got %+v", cart.Trigger)
 	}
-	if got := cart.Audience.When.String(); got != "profile.consent.marketing && !profile.suppressed" {
+	if got := cart.Audience.When.String(); got != "profile.consent.marketing && !profile.suppressed && cart.items > 0" {
 		t.Errorf("got audience %s", got)
 	}
 	if c := cart.Content; c.Kind != "cart" || c.Subject != "lstm" || c.MaxWait != 200*time.Millisecond || c.Recommend.Count != 3 || c.Recommend.Seed != "cart.items" || len(c.Banned) == 0 {
@@ -136,6 +137,35 @@ func TestShopBeside(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	}
+}
+
+// One Loader serves many goroutines, and a condition too.
+func TestConcurrentUse(t *testing.T) {
+	l, err := NewLoader(Options{FS: Shipped()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := l.Load(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots := make([]Value, l.AudienceEnv().Len())
+	machine := compile(t, "lower(profile.locale) == ''", l.AudienceEnv())
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			again, err := l.Load(".")
+			if err != nil || again.Version != set.Version {
+				t.Errorf("got %v, %v", again, err)
+			}
+			for range 100 {
+				if set.Journeys[0].Audience.When.Eval(slots) || !machine.Eval(slots) {
+					t.Error("a condition changed its mind")
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // The caller's words replace the standard ones.
