@@ -85,6 +85,7 @@ func TestEval(t *testing.T) {
 	f("p.s in ['tea', 'mugs'] && t not in ['a']", true, true)
 	f("t in ['a','b','c','d','e','f','g','h','i','Zürich']", true, true)
 	f("p.n in [1, 7] && m in [-3, 2.5] && m not in [3.0]", true, true)
+	f("p.n in [1, 7.0] && m in [-3.0]", true, true)
 	f("p.x in [1, 2.5] && p.x not in [-2.5]", true, true)
 	f("'tea' in p.l && 'tea' not in p.q.k && p.s in p.l", true, true)
 	f("len(p.l) == 2 && len(p.q.k) == 0 && len(t) == 6", true, true)
