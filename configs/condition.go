@@ -79,7 +79,8 @@ func CompileCondition(source string, env *Env, kind string) (*Condition, []Condi
 	return out, nil
 }
 
-// parseCondition returns the syntax tree of the source.
+// parseCondition returns the syntax tree of the source. A panic of the parser, which
+// is not ours, becomes an error.
 func parseCondition(source string) (root ast.Node, problem *ConditionError) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -184,7 +184,7 @@ func (r *reader) read(raw []byte) *document {
 	return doc
 }
 
-// parse calls the YAML parser, which has been seen to panic on nonsense.
+// parse calls the YAML parser. It is not ours, so a panic of it becomes a problem.
 func (r *reader) parse(tokens token.Tokens) (f *ast.File, err error) {
 	defer func() {
 		if p := recover(); p != nil {
