@@ -1,6 +1,8 @@
 package configs
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,9 +12,6 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
-
-	"encoding/json"
-	"errors"
 )
 
 // Limits of a condition; a long one has a dozen nodes.
@@ -80,7 +79,8 @@ func CompileCondition(source string, env *Env, kind string) (*Condition, []Condi
 	return out, nil
 }
 
-// parseCondition returns the syntax tree of the source.
+// parseCondition returns the syntax tree of the source. A panic of the parser, which
+// is not ours, becomes an error.
 func parseCondition(source string) (root ast.Node, problem *ConditionError) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -125,10 +125,10 @@ func (c *Condition) Eval(slots []Value) bool {
 	return c.interpret(slots)
 }
 
-// interpret evaluates in expr's virtual machine: slower by an order, for the rare
+// interpret evaluates in expr's virtual machine: slower by three orders, for the rare
 // functions that have no closure.
 func (c *Condition) interpret(slots []Value) bool {
-	got, err := vm.Run(c.program, c.env.values(slots))
+	got, err := vm.Run(c.program, c.env.values(slots, c.uses))
 	holds, ok := got.(bool)
 	return err == nil && ok && holds
 }

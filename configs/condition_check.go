@@ -76,6 +76,8 @@ func start(n ast.Node) int {
 			n = v.Node
 		case *ast.CallNode:
 			n = v.Callee
+		case *ast.SequenceNode:
+			n = v.Nodes[0]
 		default:
 			return at
 		}
@@ -120,21 +122,37 @@ func (c *checker) one(n ast.Node) Type {
 	case *ast.BuiltinNode:
 		return c.call(v, v.Name, v.Arguments)
 	case *ast.CallNode:
-		name := "a call"
-		if id, ok := v.Callee.(*ast.IdentifierNode); ok {
-			name = id.Value
-		}
-		return c.call(v, name, v.Arguments)
+		return c.call(v, callee(v), v.Arguments)
 	case *ast.ArrayNode:
 		return c.refuse(n, "", "got a list, expected one only on the right of `in`")
 	case *ast.NilNode:
 		return c.refuse(n, "", "got nil, expected a value: what is not known is false, 0 or empty text")
 	case *ast.ChainNode:
 		return c.refuse(n, "", "got ?., expected a plain dot: every field has a value")
-	default:
-		word := strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%T", n), "*ast."), "Node")
-		return c.refuse(n, "", "got a %s, expected comparisons joined by && and ||", strings.ToLower(word))
+	case *ast.VariableDeclaratorNode:
+		return c.refuse(n, "", "got let, expected comparisons joined by && and ||")
+	case *ast.SliceNode:
+		return c.refuse(n, "", "got a part of a list or text, expected comparisons joined by && and ||")
+	case *ast.SequenceNode:
+		return c.refuse(n, "", "got several expressions, expected one")
+	default: // maps, bytes, predicates
+		return c.refuse(n, "", "got something else, expected comparisons joined by && and ||")
 	}
+}
+
+// callee names what a call calls, for the message that refuses it.
+func callee(v *ast.CallNode) string {
+	method, ok := v.Callee.(*ast.MemberNode)
+	if !ok {
+		name, _ := dotted(v.Callee)
+		return name
+	}
+	left, _ := dotted(method.Node)
+	name, _ := method.Property.(*ast.StringNode)
+	if name == nil {
+		return left
+	}
+	return left + "." + name.Value
 }
 
 // dotted returns the path of a member such as profile.consent.marketing.

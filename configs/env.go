@@ -188,10 +188,11 @@ func (e *Env) types() types.Map {
 	return root
 }
 
-// values returns the variables as expr's virtual machine takes them.
-func (e *Env) values(slots []Value) map[string]any {
-	root := make(map[string]any, 8)
-	for i, f := range e.fields {
+// values returns the variables of some slots as expr's virtual machine takes them.
+func (e *Env) values(slots []Value, uses []int) map[string]any {
+	root := map[string]any{}
+	for _, i := range uses {
+		f := e.fields[i]
 		m, last := root, f.Name
 		for {
 			head, rest, more := strings.Cut(last, ".")
@@ -200,7 +201,7 @@ func (e *Env) values(slots []Value) map[string]any {
 			}
 			next, ok := m[head].(map[string]any)
 			if !ok {
-				next = make(map[string]any, 8)
+				next = map[string]any{}
 				m[head] = next
 			}
 			m, last = next, rest

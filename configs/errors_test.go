@@ -167,6 +167,7 @@ func TestShopErrors(t *testing.T) {
 	// A secret is never repeated.
 	f("env:SMTP_URL", "smtp://u:hunter2@mx.example", `9:11: senders.main.smtp: got a user or password in the file, expected env:NAME and the URL in that variable`)
 	f("env:SMTP_URL", `"smtp://u:hunter2@mx .example"`, `9:11: senders.main.smtp: got something else, expected env:NAME or smtp://host:port`)
+	f("env:SMTP_URL", "4711", `9:11: senders.main.smtp: got a number, expected text`)
 	f("shop: demo", "shop: 5", `2:7: shop: got 5, expected a name of lower-case letters and digits and -`)
 }
 
@@ -202,6 +203,7 @@ func TestTextErrors(t *testing.T) {
 	f(strings.Repeat("- ", 1000), "1:49: got more than 24 levels of nesting")
 	f(nested(40), "25:25: got more than 24 levels of nesting")
 	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
+	f(manyKeys(501), "501:1: got more than 500 keys in one mapping")
 	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
 	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, items, log, profile, senders, shop\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
 }
@@ -264,6 +266,7 @@ func TestAllAtOnce(t *testing.T) {
 		"d/c.test.yaml": {Data: []byte("tests: []\n")},
 		"d/rules.yml":   {Data: []byte("groups: []\n")},
 		"d/e/f.yaml":    {Data: []byte("apiVersion: v1\n")},
+		"d/e/g.yml":     {Data: []byte("apiversion: v1\npipelines: x\n")}, // nearly ours: not passed over
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -282,6 +285,7 @@ d/b.yaml:8:9: trigger.wait: got "x", expected a duration such as 30s, 1h or 7d
 	shops := `d/shop.yaml:5:30: items.top: got "x", expected a whole number
 d/shop2.yaml:2:1: shop: got a second shop, d/shop.yaml is one already`
 	f("d", shallow+shops)
-	f("./d/...", shallow+"d/e/f.yaml:1:1: got neither shop nor pipeline, expected one of them to name the file's content\n"+shops)
+	f("./d/...", shallow+"d/e/f.yaml:1:1: got neither shop nor pipeline, expected one of them to name the file's content\n"+
+		"d/e/g.yml:2:1: pipelines: unknown key \"pipelines\", expected shop or pipeline (did you mean \"pipeline\"?)\n"+shops)
 	f("d/none.yaml", "d/none.yaml: cannot be read: file does not exist")
 }

@@ -14,7 +14,7 @@ func Explain(j *Journey) string {
 	t := &j.Trigger
 	when := ""
 	if t.Start.When != nil {
-		when = fmt.Sprintf(" and %s", t.Start.When)
+		when = fmt.Sprintf(", if %s", t.Start.When)
 	}
 	say("[%s] On %s%s, wait %s for each %s; a further one begins the wait anew.",
 		t.ID, either(t.Start.On), when, spell(t.Wait), strings.Join(t.Key, " and "))
@@ -49,7 +49,7 @@ func Explain(j *Journey) string {
 	if j.Send.Rate.Count > 0 {
 		rate = fmt.Sprintf(", at most %s", j.Send.Rate)
 	}
-	say("[%s] Send it via %s%s, unless more than %s have passed since it was due.", j.Send.ID, j.Send.Via, rate, spell(t.FreshFor))
+	say("[%s] Send it via %s%s, unless it is late by more than %s.", j.Send.ID, j.Send.Via, rate, spell(t.FreshFor))
 	say("[%s] One %s is one mail, however often it is tried.", j.Send.ID, strings.Join(j.Send.IdempotencyKey, " + "))
 	return b.String()
 }

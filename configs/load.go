@@ -57,8 +57,8 @@ func NewLoader(o Options) (*Loader, error) {
 
 // Load reads the files and returns a set, or everything that is wrong as Problems. A
 // path is a file, a directory (its .yaml and .yml files) or a directory with "/..."
-// (those below it too); in a directory, files without apiVersion and *.test.yaml are
-// passed over. When no file is a shop, the shop.yaml beside the first journey is
+// (those below it too); in a directory, *.test.yaml and files of others (no apiVersion,
+// pipeline or shop) are passed over. When no file is a shop, the shop.yaml beside the first journey is
 // used, and without one the shipped shop.
 func (l *Loader) Load(paths ...string) (*Set, error) {
 	set, problems := l.load(paths)
@@ -192,7 +192,7 @@ func (g *loading) file(path string, listed bool) {
 func (g *loading) bytes(path string, raw []byte, listed bool) {
 	r := &reader{file: path}
 	doc := r.read(raw)
-	if listed && !strings.Contains("\n"+string(raw), "\napiVersion:") {
+	if listed && !ours(raw) {
 		return
 	}
 	if doc != nil {
@@ -200,6 +200,19 @@ func (g *loading) bytes(path string, raw []byte, listed bool) {
 	}
 	g.unread = g.unread || doc == nil
 	g.problems = append(g.problems, r.problems...)
+}
+
+// ours reports whether a file found in a directory is meant for us: one of its lines
+// begins with a key that every file of ours has, or nearly so. Rules of Prometheus and
+// the like may lie in the same directory.
+func ours(raw []byte) bool {
+	for line := range strings.SplitSeq(string(raw[:min(len(raw), fileMax)]), "\n") {
+		key, _, isKey := strings.Cut(strings.TrimPrefix(line, "\xef\xbb\xbf"), ":")
+		if isKey && nearest(strings.Trim(key, `"' `), []string{"apiVersion", "pipeline", "shop"}) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // form finds out whether the file is a shop or a journey, and checks it as such.

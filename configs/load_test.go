@@ -3,11 +3,14 @@ package configs
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -51,7 +54,7 @@ func TestShipped(t *testing.T) {
 	if !reflect.DeepEqual(cart.Trigger, want) {
 		t.Errorf("got %+v", cart.Trigger)
 	}
-	if got := cart.Audience.When.String(); got != "profile.consent.marketing && !profile.suppressed" {
+	if got := cart.Audience.When.String(); got != "profile.consent.marketing && !profile.suppressed && cart.items > 0" {
 		t.Errorf("got audience %s", got)
 	}
 	if c := cart.Content; c.Kind != "cart" || c.Subject != "lstm" || c.MaxWait != 200*time.Millisecond || c.Recommend.Count != 3 || c.Recommend.Seed != "cart.items" || len(c.Banned) == 0 {
@@ -136,6 +139,35 @@ func TestShopBeside(t *testing.T) {
 	}
 }
 
+// One Loader serves many goroutines, and a condition too.
+func TestConcurrentUse(t *testing.T) {
+	l, err := NewLoader(Options{FS: Shipped()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := l.Load(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slots := make([]Value, l.AudienceEnv().Len())
+	machine := compile(t, "lower(profile.locale) == ''", l.AudienceEnv())
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			again, err := l.Load(".")
+			if err != nil || again.Version != set.Version {
+				t.Errorf("got %v, %v", again, err)
+			}
+			for range 100 {
+				if set.Journeys[0].Audience.When.Eval(slots) || !machine.Eval(slots) {
+					t.Error("a condition changed its mind")
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // The caller's words replace the standard ones.
 func TestHandedInWords(t *testing.T) {
 	env, err := NewEnv([]Field{{Name: "plan", Type: Text}})
@@ -162,18 +194,22 @@ func TestHandedInWords(t *testing.T) {
 	}
 }
 
-// Comments, the order of keys, quotes and white space do not change a version; what
-// decides does.
+// Comments, the order of keys, quotes, flow or block style do not change a version.
 func TestVersionIgnoresForm(t *testing.T) {
-	blocks := splitBlocks(base)
 	want := loadText(t, base)
+	r := &reader{file: "x.yaml"}
+	doc := r.read([]byte(base))
+	if doc == nil {
+		t.Fatal(r.problems)
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		var b strings.Builder
-		for _, block := range rapid.Permutation(blocks).Draw(t, "blocks") {
+		for _, e := range rapid.Permutation(doc.root.entries).Draw(t, "order") {
 			if rapid.Bool().Draw(t, "comment") {
 				b.WriteString("# " + rapid.StringMatching(`[a-z :{}'"&*-]{0,20}`).Draw(t, "words") + "\n\n")
 			}
-			b.WriteString(block)
+			b.WriteString(scalar(t, e.key) + ":")
+			block(t, &b, e.value, 1)
 		}
 		l, err := NewLoader(Options{FS: fstest.MapFS{"x.yaml": {Data: []byte(b.String())}}})
 		if err != nil {
@@ -189,20 +225,54 @@ func TestVersionIgnoresForm(t *testing.T) {
 	})
 }
 
-// splitBlocks cuts a mapping into its top-level entries.
-func splitBlocks(text string) []string {
-	var out []string
-	for line := range strings.SplitAfterSeq(text, "\n") {
-		if line == "" {
-			continue
+// block writes a value behind a colon, in any style.
+func block(t *rapid.T, b *strings.Builder, n *node, depth int) {
+	if n.kind != kindMapping || rapid.Bool().Draw(t, "flow") {
+		b.WriteString(" " + flow(t, n))
+		if rapid.Bool().Draw(t, "comment") {
+			b.WriteString("  # " + rapid.StringMatching(`[a-z :]{0,9}`).Draw(t, "words"))
 		}
-		if strings.HasPrefix(line, " ") {
-			out[len(out)-1] += line
-		} else {
-			out = append(out, line)
-		}
+		b.WriteString("\n")
+		return
 	}
-	return out
+	b.WriteString("\n")
+	for _, e := range rapid.Permutation(n.entries).Draw(t, "order") {
+		b.WriteString(strings.Repeat("   ", depth) + scalar(t, e.key) + ":")
+		block(t, b, e.value, depth+1)
+	}
+}
+
+// flow writes a value on one line.
+func flow(t *rapid.T, n *node) string {
+	var parts []string
+	switch n.kind {
+	case kindMapping:
+		for _, e := range rapid.Permutation(n.entries).Draw(t, "order") {
+			parts = append(parts, scalar(t, e.key)+": "+flow(t, e.value))
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	case kindList:
+		for _, item := range n.items {
+			parts = append(parts, flow(t, item))
+		}
+		return "[" + strings.Join(parts, " , ") + "]"
+	case kindText:
+		return scalar(t, n.value.(string))
+	default:
+		return fmt.Sprint(n.value)
+	}
+}
+
+// scalar writes a text, quoted in one of three ways.
+func scalar(t *rapid.T, text string) string {
+	switch rapid.IntRange(0, 2).Draw(t, "quotes") {
+	case 0:
+		return strconv.Quote(text)
+	case 1:
+		return "'" + strings.ReplaceAll(text, "'", "''") + "'"
+	default:
+		return text
+	}
 }
 
 func TestVersion(t *testing.T) {
@@ -259,6 +329,43 @@ func TestSchema(t *testing.T) {
 	again, err := NewLoader(Options{})
 	if err != nil || string(again.Schema()) != string(l.Schema()) {
 		t.Error("the schema is another the second time")
+	}
+}
+
+// The sentences follow what the file says and leave out what it does not.
+func TestExplain(t *testing.T) {
+	f := func(j *Journey, want ...string) {
+		t.Helper()
+		if got := Explain(j); got != strings.Join(want, "\n")+"\n" {
+			t.Errorf("got %s", got)
+		}
+	}
+	f(loadText(t, base).Journeys[0],
+		"cart: live.",
+		"[abandoned] On Product Added or Cart Viewed, if cart.value > 30, wait 1 hour for each user_id and cart_id; a further one begins the wait anew.",
+		"[abandoned] Order Completed in that time ends it without a mail.",
+		"[audience] Go on only if profile.consent.marketing && (profile.ltv > 100 || profile.orders > 2); asked again just before the mail leaves.",
+		"[abandoned] At most one mail to a person in 1 day.",
+		"[content] Write a cart mail whose subject comes from the model, or is the written one if that takes more than 200 milliseconds.",
+		"[content] Show 3 products that go with cart.items, by co-purchase, without what that person has bought.",
+		"[content] No subject holds one of 1 banned words.",
+		"[send] Send it via smtp/main, at most 40 per second, unless it is late by more than 1 day.",
+		"[send] One user_id + cart_id + trigger.started_at is one mail, however often it is tried.")
+	f(loadText(t, "apiVersion: v1\npipeline: x\nmode: paused\ntrigger: {id: t, key: user_id, start: {on: Order Completed}, wait: 1h30m, fresh_for: 36h}\ncontent: {id: c, kind: post-purchase, subject: fallback, recommend: {from: co-view, seed: profile.viewed, exclude: none}}\nsend: {id: s, via: smtp/main}\n").Journeys[0],
+		"x: paused, it starts and sends nothing.",
+		"[t] On Order Completed, wait 90 minutes for each user_id; a further one begins the wait anew.",
+		"[audience] Everybody.",
+		"[c] Write a post-purchase mail with the written subject.",
+		"[c] Show 3 products that go with profile.viewed, by co-view.",
+		"[s] Send it via smtp/main, unless it is late by more than 36 hours.",
+		"[s] One user_id + trigger.started_at is one mail, however often it is tried.")
+}
+
+func TestManyProblems(t *testing.T) {
+	text := "apiVersion: v1\npipeline: x\n" + manyKeys(300)
+	got := strings.Split(checkText(t, text), "\n")
+	if len(got) != problemsMax || got[problemsMax-1] != "99:1: more problems from here on, not listed" {
+		t.Errorf("got %d: %s", len(got), got[len(got)-1])
 	}
 }
 

@@ -50,16 +50,32 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted orders the problems by place and keeps one for each place and path: the
-// first that was found, which is the most basic.
+// problemsMax is how many problems of one file are told: nobody reads more, and a file
+// of a thousand unknown keys is no pipeline.
+const problemsMax = 100
+
+// sorted orders the problems by place, keeps one for each place and path (the first
+// that was found, which is the most basic), and of each file at most problemsMax.
 func (p Problems) sorted() Problems {
 	slices.SortStableFunc(p, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
 			cmp.Compare(a.Column, b.Column), cmp.Compare(a.Path, b.Path))
 	})
-	return slices.CompactFunc(p, func(a, b Problem) bool {
+	p = slices.CompactFunc(p, func(a, b Problem) bool {
 		return a.File == b.File && a.Line == b.Line && a.Column == b.Column && a.Path == b.Path
 	})
+	var out Problems
+	told := map[string]int{}
+	for _, one := range p {
+		told[one.File]++
+		switch n := told[one.File]; {
+		case n < problemsMax:
+			out = append(out, one)
+		case n == problemsMax:
+			out = append(out, Problem{File: one.File, Line: one.Line, Column: one.Column, Message: "more problems from here on, not listed"})
+		}
+	}
+	return out
 }
 
 // nearestMax is how many edits a name may be away to be suggested: more, and the

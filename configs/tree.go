@@ -9,12 +9,11 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	yaml "github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
-
-	yaml "github.com/goccy/go-yaml"
 )
 
 // Limits of a file. Ours have some hundred bytes and are three levels deep.
@@ -22,6 +21,7 @@ const (
 	fileMax   = 1 << 20 // bytes
 	tokensMax = 20_000  // the parser is not linear: this many take it tens of milliseconds
 	depthMax  = 24      // levels of nesting
+	keysMax   = 500     // keys of one mapping: duplicates are looked for one by one
 )
 
 // node is a value of a file with its place. Exactly one of value, entries and items is
@@ -184,7 +184,7 @@ func (r *reader) read(raw []byte) *document {
 	return doc
 }
 
-// parse calls the YAML parser, which has been seen to panic on nonsense.
+// parse calls the YAML parser. It is not ours, so a panic of it becomes a problem.
 func (r *reader) parse(tokens token.Tokens) (f *ast.File, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -360,6 +360,11 @@ func (r *reader) integer(v *ast.IntegerNode, out *node, path string) *node {
 // first holds.
 func (r *reader) mapping(m *ast.MappingNode, out *node, path string, depth int) *node {
 	out.kind = kindMapping
+	if len(m.Values) > keysMax {
+		at := m.Values[keysMax].Key.GetToken().Position
+		r.refuse(at.Line, at.Column, path, "got more than %d keys in one mapping", keysMax)
+		return nil
+	}
 	if !m.IsFlowStyle && len(m.Values) > 0 {
 		first := m.Values[0].Key.GetToken().Position // the node's own token is the first colon
 		out.line, out.column = first.Line, first.Column

@@ -67,8 +67,8 @@ func (v *validation) one(e *jsonschema.ValidationError) {
 // got describes a value. What may hold a secret is not repeated.
 func (v *validation) got(n *node, path string) string {
 	switch {
-	case n.kind == kindText && strings.HasSuffix(path, ".smtp"):
-		return "text"
+	case strings.HasSuffix(path, ".smtp"):
+		return string(n.kind)
 	case n.kind == kindText:
 		return strconv.Quote(cut(n.value.(string)))
 	case n.kind == kindNumber, n.kind == kindBool:
