@@ -151,7 +151,7 @@ func TestEveryKindAppears(t *testing.T) {
 	}
 	kinds, one := play()
 	t.Logf("kinds %v", kinds)
-	for k, n := range kinds {
+	for k, n := range kinds[:lastKind+1] {
 		if n == 0 {
 			t.Errorf("no event of kind %d (%s)", k, eventName(event.Kind(k)))
 		}
