@@ -99,12 +99,12 @@ func TestFeedbackStaysWithItsPerson(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
 		touched := rapid.SliceOfNDistinct(rapid.IntRange(0, 29), 1, 8, rapid.ID).Draw(t, "touched")
-		at := rapid.IntRange(0, 300).Draw(t, "at")
+		at := rapid.IntRange(0, 200).Draw(t, "at")
 		o := Options{Seed: seed, Shoppers: 30, Opened: 1, Clicked: 0.9, Ordered: 0.5}
 		play := func(recipients []int) (all, others []string) {
 			s := New(o)
 			people := s.Shoppers()
-			for i := range 800 {
+			for i := range 500 {
 				if i == at {
 					for _, r := range recipients {
 						s.Delivered(MailSeen{ID: fmt.Sprint("mail ", r), To: people[r].Email, Campaign: "c", At: s.Start().Add(3 * time.Hour)})
@@ -151,7 +151,7 @@ func TestEveryKindAppears(t *testing.T) {
 	}
 	kinds, one := play()
 	t.Logf("kinds %v", kinds)
-	for k, n := range kinds {
+	for k, n := range kinds[:lastKind+1] {
 		if n == 0 {
 			t.Errorf("no event of kind %d (%s)", k, eventName(event.Kind(k)))
 		}

@@ -1,6 +1,7 @@
 package shop
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"millrace/operators/event"
 )
@@ -408,6 +411,10 @@ func TestPeopleAreNotAllSimple(t *testing.T) {
 		case e.UserID == "":
 			anonymous[e.Shopper] = true
 		case anonymous[e.Shopper]:
+			linked := e.AnonymousID != "" || e.PreviousID != ""
+			if !later[e.Shopper] && !linked {
+				t.Fatalf("the first event with a name does not tell the anonymous id: %s", e.JSON)
+			}
 			later[e.Shopper] = true
 		}
 		switch e.Kind {
@@ -474,4 +481,45 @@ func TestSeldomVisitor(t *testing.T) {
 	if s.Peek().Before(first.At.AddDate(1, 0, 0)) {
 		t.Errorf("visits are too frequent: %v", s.Peek())
 	}
+}
+
+// A person is never in two sessions at once.
+func TestOneSessionAtATime(t *testing.T) {
+	s := New(Options{Seed: 1, Shoppers: 1, VisitsDaily: 500})
+	free := s.Start().Add(10 * time.Hour)
+	s.people[0].busy = free.UnixMilli()
+	s.push(0, pending{at: s.now, what: doClick, click: &click{dice: newDice(1), product: 3, order: true}})
+	if first := s.Next(); first.At.Before(free) {
+		t.Errorf("a visit at %v, while another lasts until %v", first.At, free)
+	}
+}
+
+func TestQueueIsSorted(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var q queue
+		var model []pending
+		for range rapid.IntRange(1, 200).Draw(t, "steps") {
+			if len(model) > 0 && rapid.Bool().Draw(t, "pop") {
+				least := 0
+				for i := range model {
+					a, b := model[i], model[least]
+					if cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.who, b.who), cmp.Compare(a.serial, b.serial)) < 0 {
+						least = i
+					}
+				}
+				if got := *q.first(); got != model[least] {
+					t.Fatalf("got %+v, want %+v", got, model[least])
+				}
+				q.pop()
+				model = slices.Delete(model, least, least+1)
+				continue
+			}
+			do := pending{at: rapid.Int64Range(0, 3).Draw(t, "at"), who: rapid.IntRange(0, 2).Draw(t, "who"), serial: uint32(len(model) * 7 % 5)}
+			q.push(do)
+			model = append(model, do)
+		}
+		if len(q.heap) != len(model) {
+			t.Fatalf("%d in the queue, want %d", len(q.heap), len(model))
+		}
+	})
 }

@@ -8,6 +8,10 @@ import (
 	"millrace/operators/event"
 )
 
+// lastKind is the last kind that the shop knows by name. Kinds that millrace learns
+// later are Unknown here.
+const lastKind = event.Unsubscribed
+
 // eventName is what the Segment specifications call a kind; empty for calls that are
 // not track calls.
 func eventName(k event.Kind) string {
@@ -45,7 +49,7 @@ func kindOf(call, name string) event.Kind {
 	case "group":
 		return event.Group
 	case "track":
-		for k := event.ProductViewed; k < event.KindCount; k++ {
+		for k := event.ProductViewed; k <= lastKind; k++ {
 			if eventName(k) == name {
 				return k
 			}
