@@ -202,6 +202,20 @@ func TestBrowserLive(t *testing.T) {
 	wait("numbers move", `window.first === undefined ? (window.first = document.querySelector(".hero .tile-sub").textContent, false) : window.first !== document.querySelector(".hero .tile-sub").textContent`)
 	d.put(Mail{ID: "new", Subject: "The newest of all", To: "x@example.com", At: demoTime})
 	wait("a mail arrives", `document.querySelector(".mails li").textContent.includes("The newest of all")`)
+	// What somebody is operating is not replaced under them; the rest goes on.
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.querySelector(".mails a").focus(); window.first = undefined; true`)); err != nil {
+		t.Fatal(err)
+	}
+	d.put(Mail{ID: "newer", Subject: "Newer still", To: "x@example.com", At: demoTime})
+	wait("numbers move", `window.first === undefined ? (window.first = document.querySelector(".hero .tile-sub").textContent, false) : window.first !== document.querySelector(".hero .tile-sub").textContent`)
+	kept, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.activeElement.textContent.includes("The newest of all") && !document.querySelector(".mails").textContent.includes("Newer still")`))
+	if err != nil || !kept {
+		t.Fatalf("a list with the focus was replaced, or lost it: %v", err)
+	}
+	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool](`document.activeElement.blur(); true`)); err != nil {
+		t.Fatal(err)
+	}
+	wait("the list catches up", `document.querySelector(".mails li").textContent.includes("Newer still")`)
 	stop()
 	if err := <-done; err != nil {
 		t.Fatal(err)
