@@ -16,8 +16,6 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // Options says what a console shows and to whom. The zero value is a console with
@@ -30,10 +28,10 @@ type Options struct {
 	Items       Items
 	DeadLetters DeadLetters
 
-	Checks     []Check               // what /readyz asks
-	Metrics    http.Handler          // mounted at /metrics
-	Registerer prometheus.Registerer // takes the console's own metrics; nil: none
-	Logger     *slog.Logger          // nil: silent
+	Checks     []Check      // what /readyz asks
+	Metrics    http.Handler // mounted at /metrics
+	Registerer Registerer   // takes the console's own metrics; nil: none
+	Logger     *slog.Logger // nil: silent
 
 	Title  string         // shown beside the name; "" none
 	Notice string         // said on every page: "synthetic carts"

@@ -192,7 +192,7 @@ func (d *demo) Profile(_ context.Context, userID string) (Person, error) {
 	return p, nil
 }
 
-func (d *demo) Decisions(_ context.Context, userID string, limit int) ([]Decision, error) {
+func (d *demo) Decisions(_ context.Context, _ string, limit int) ([]Decision, error) {
 	lines := []CartLine{{"sku9", "Enamel mug", 2, 1490}, {"sku12", "Hand grinder", 1, 4800}}
 	one := Decision{ID: "5b1f00aa", Pipeline: "cart-abandonment", Trigger: "abandoned", CartID: "c1", Value: 7780, Currency: "EUR", Version: "9f3c"}
 	sent, bought, capped := one, one, one

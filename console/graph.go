@@ -171,12 +171,12 @@ func drawEdge(r route, e Edge, perSecond float64, flip func(a, b float64) (float
 	if e.Fill > queueFillMax {
 		v.Class += " full"
 	}
-	tx, ty := flip(labelAt(r))
+	tx, ty := flip(labelAt(r, tall))
 	v.TX, v.TY = coordinate(tx), coordinate(ty-5)
 	switch {
-	case tall:
+	case tall && !r.back:
 		v.TY = coordinate(ty + 4)
-	case r.back: // below its lane: above it stand the boxes
+	case r.back && !tall: // below its lane: above it stand the boxes
 		v.TY = coordinate(ty + 14)
 	}
 	if perSecond > 0 {
@@ -186,9 +186,10 @@ func drawEdge(r route, e Edge, perSecond float64, flip func(a, b float64) (float
 	return v
 }
 
-// labelAt is where an edge's rate stands: in the middle of its first or longest stretch.
-func labelAt(r route) (main, cross float64) {
-	if r.back {
+// labelAt is where an edge's rate stands: in the middle of its first stretch, for a
+// loop of the wide picture in the middle of its lane.
+func labelAt(r route, tall bool) (main, cross float64) {
+	if r.back && !tall {
 		for i := 1; i < len(r.dots)-1; i++ { // the stretch along the lane
 			if r.dots[i].cross == r.dots[i+1].cross && r.dots[i].main != r.dots[i+1].main && r.dots[i].cross >= r.dots[0].cross {
 				return (r.dots[i].main + r.dots[i+1].main) / 2, r.dots[i].cross

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -48,7 +48,7 @@ func (h *hub) start() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.running {
-		return fmt.Errorf("console: it runs already")
+		return errors.New("console: it runs already")
 	}
 	h.running = true
 	return nil
@@ -226,6 +226,10 @@ func (c *Console) topics() map[string]func(context.Context, reading) ([]part, er
 // live is one server-sent event connection. It begins with the whole page, so that
 // a page that was stale is whole again.
 func (c *Console) live(w http.ResponseWriter, r *http.Request) {
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+		c.deny(w, r, "This request was sent by another site's page.") // it could read nothing, but it would take a place
+		return
+	}
 	topic := r.URL.Query().Get("page")
 	render, ok := c.topics()[topic]
 	if !ok {

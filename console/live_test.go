@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -189,14 +190,14 @@ func TestLiveInbox(t *testing.T) {
 		r.next(t)
 		r.next(t)
 		r.next(t)
-		before := d.lists
+		before := d.lists.Load()
 		for range 20 {
 			if parts, _ := r.next(t); len(parts) != 0 {
 				t.Fatalf("parts without a change: %v", parts)
 			}
 		}
-		if d.lists != before {
-			t.Errorf("the list was asked for %d times without a change", d.lists-before)
+		if n := d.lists.Load() - before; n != 0 {
+			t.Errorf("the list was asked for %d times without a change", n)
 		}
 		d.put(Mail{ID: "new", Subject: "Fresh", To: "a@example.com", At: demoTime})
 		for {
@@ -213,11 +214,11 @@ func TestLiveInbox(t *testing.T) {
 
 type countingInbox struct {
 	*demo
-	lists int
+	lists atomic.Int64
 }
 
 func (c *countingInbox) List(ctx context.Context, offset, limit int) ([]Mail, int, error) {
-	c.lists++
+	c.lists.Add(1)
 	return c.demo.List(ctx, offset, limit)
 }
 
@@ -288,10 +289,10 @@ func TestRates(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 		r = c.sampler.latest(t.Context(), time.Hour)
-		if len(r.history) != historySlots || len(c.sampler.kept) > ratesMax {
-			t.Errorf("after an hour: %d points, %d samples", len(r.history), len(c.sampler.kept))
+		if kept := c.sampler.size(); len(r.history) != historySlots || kept > ratesMax {
+			t.Errorf("after an hour: %d points, %d samples", len(r.history), kept)
 		}
-		s.back = true // a restored data directory counts from less
+		s.back.Store(true) // a restored data directory counts from less
 		time.Sleep(time.Second)
 		if r = c.sampler.latest(t.Context(), time.Hour); r.eventRate != 0 {
 			t.Errorf("a counter that went back runs at %.1f/s", r.eventRate)
@@ -299,14 +300,21 @@ func TestRates(t *testing.T) {
 	})
 }
 
+// size is how many samples are kept.
+func (s *sampler) size() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.kept)
+}
+
 // steady counts 100 events a second.
 type steady struct {
 	start time.Time
-	back  bool
+	back  atomic.Bool
 }
 
 func (s *steady) n() uint64 {
-	if s.back {
+	if s.back.Load() {
 		return 1
 	}
 	return uint64(100 * time.Since(s.start).Seconds())

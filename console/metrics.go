@@ -6,6 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
+// Registerer takes the console's metrics: any registry of the Prometheus client.
+type Registerer = prometheus.Registerer
+
 // counters counts what the console turned away. It is safe for concurrent use.
 type counters struct {
 	refused atomic.Uint64 // live connections beyond the limit

@@ -53,14 +53,15 @@ type reading struct {
 type sampler struct {
 	opt Options
 
-	mu      sync.Mutex
-	last    reading
-	kept    []totals  // for rates, oldest first
-	history []float64 // chart points, oldest first
-	mark    totals    // the sample of the last chart point
-	moved   time.Time // when events last grew
-	checks  []CheckResult
-	checked time.Time
+	mu       sync.Mutex
+	last     reading
+	kept     []totals  // for rates, oldest first
+	history  []float64 // chart points, oldest first
+	mark     totals    // the sample of the last chart point
+	moved    time.Time // when events last grew
+	checks   []CheckResult
+	checked  time.Time
+	checking bool // one at a time; others take the last results
 }
 
 func newSampler(o Options) *sampler { return &sampler{opt: o} }
@@ -79,13 +80,10 @@ func (s *sampler) latest(ctx context.Context, maxAge time.Duration) reading {
 
 // take looks at the engine once.
 func (s *sampler) take(ctx context.Context) reading {
+	s.check(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	if len(s.opt.Checks) > 0 && (s.checked.IsZero() || now.Sub(s.checked) >= s.opt.CheckEvery) {
-		s.checks, s.checked = runChecks(ctx, s.opt), now
-	}
-	sm := sample{at: now, checks: s.checks}
+	sm := sample{at: time.Now(), checks: s.checks}
 	if s.opt.Stats != nil {
 		sm.stats = s.opt.Stats.Stats()
 	}
@@ -97,6 +95,23 @@ func (s *sampler) take(ctx context.Context) reading {
 	}
 	s.last = s.add(sm)
 	return s.last
+}
+
+// check runs the checks when their results are too old. It does not hold mu while
+// they run: a slow disk must not hold up the pages.
+func (s *sampler) check(ctx context.Context) {
+	s.mu.Lock()
+	due := len(s.opt.Checks) > 0 && !s.checking && (s.checked.IsZero() || time.Since(s.checked) >= s.opt.CheckEvery)
+	s.checking = s.checking || due
+	s.mu.Unlock()
+	if !due {
+		return
+	}
+	// A reader who goes away must not look like a check that fails.
+	results := runChecks(context.WithoutCancel(ctx), s.opt)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.checks, s.checked, s.checking = results, time.Now(), false
 }
 
 // tidy makes a graph from outside safe to show.

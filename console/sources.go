@@ -27,7 +27,8 @@ type Graph interface {
 // Inbox holds the mails that were written. It is safe for concurrent use.
 type Inbox interface {
 	// List answers at most limit mails, newest first, after leaving out offset of
-	// them, and how many there are in all.
+	// them, and how many there are in all. It is called twice a second while an
+	// overview is open.
 	List(ctx context.Context, offset, limit int) (mails []Mail, total int, err error)
 	// Get answers one mail with its parts.
 	Get(ctx context.Context, id string) (Mail, error)
