@@ -1,0 +1,479 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	netmail "net/mail"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"millrace/configs"
+	"millrace/console"
+	"millrace/engine"
+	"millrace/engine/stream"
+	"millrace/operators"
+	"millrace/operators/content"
+	"millrace/operators/event"
+	"millrace/operators/mail"
+	"millrace/operators/privacy"
+	"millrace/operators/profile"
+	"millrace/operators/recommend"
+	"millrace/operators/trigger"
+	"millrace/state"
+)
+
+// settings are what run and dev have in common.
+type settings struct {
+	files
+	configs    []string // files, or none for the shipped ones
+	nats       string   // URL of an existing server, or "" for the embedded one
+	durability string   // power or process
+	http       string   // address of ingest and links, "" for none
+	console    string   // address of the console, "" for none
+	linkURL    string   // how the world reaches http
+	smtp       string   // URL of the mail server, "" for that of the shop, else the inbox
+	mailDir    string
+	onlyTo     string
+	writeKeys  []string // KEY or KEY=SOURCE
+	logBytes   int64
+	logAge     time.Duration
+	reserve    int64 // bytes that must stay free on the disk
+	drain      time.Duration
+	once       bool
+	acceptGap  bool
+	unmask     bool // the console shows personal data
+
+	simulated bool                  // the default source is a simulation
+	speed     float64               // of the simulation
+	smtpOpen  mail.SMTPOptions      // for tests: a dialer
+	engine    func(*engine.Options) // for tests: hooks
+	step      func(point string)    // for tests: crash points of sending
+	received  func(mail.Received)   // a mail came into the inbox
+	log       *slog.Logger
+	title     string
+}
+
+// app is the running program. Its parts are opened in the order in which they depend
+// on each other and closed in the reverse.
+type app struct {
+	s          settings
+	log        *slog.Logger
+	set        *configs.Set
+	journeys   []operators.Journey
+	pseudonyms *privacy.Pseudonyms
+	secret     []byte
+
+	server     *stream.Server
+	events     *stream.Log
+	reader     *stream.Reader
+	store      *state.Store
+	pipeline   *operators.Pipeline
+	engine     *engine.Engine
+	inbox      *mail.Inbox
+	inboxURL   string
+	journal    *mail.Journal
+	suppressed *mail.Suppressed
+	smtp       *mail.SMTP
+	sender     *mail.Sender
+	signer     *mail.Signer
+	gateway    *stream.Gateway
+	console    *console.Console
+	registry   *prometheus.Registry
+
+	listeners map[string]net.Listener
+	closers   []func()
+	draining  bool
+	mu        sync.Mutex
+}
+
+// openApp opens every part. On an error it closes what it opened.
+func openApp(ctx context.Context, s settings) (*app, error) {
+	a := &app{s: s, log: s.log, listeners: make(map[string]net.Listener), registry: prometheus.NewRegistry()}
+	for _, open := range []func(context.Context) error{
+		a.openFiles, a.openConfig, a.openLog, a.openState, a.openListeners, a.openMail, a.openEngine, a.openGateway, a.openConsole,
+	} {
+		if err := open(ctx); err != nil {
+			a.close()
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (a *app) later(f func()) { a.closers = append(a.closers, f) }
+
+// close closes every part, the last opened first.
+func (a *app) close() {
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		a.closers[i]()
+	}
+	a.closers = nil
+}
+
+func (a *app) openFiles(context.Context) error {
+	if err := a.s.open(); err != nil {
+		return err
+	}
+	secret, err := privacy.LoadOrCreateSecret(a.s.secret())
+	if err != nil {
+		return err
+	}
+	a.secret = secret
+	if a.pseudonyms, err = privacy.NewPseudonyms(secret); err != nil {
+		return err
+	}
+	a.signer, err = mail.NewSigner(secret)
+	return err
+}
+
+func (a *app) openConfig(context.Context) error {
+	set, loader, err := loadConfigs(a.s.configs)
+	if err != nil {
+		return err
+	}
+	a.set = set
+	a.journeys, err = operators.Journeys(set, loader, false)
+	if err != nil {
+		return &exitError{exitConfig, err}
+	}
+	return nil
+}
+
+// loadConfigs reads the files, or the shipped ones if there are none.
+func loadConfigs(paths []string) (*configs.Set, *configs.Loader, error) {
+	o := configs.Options{}
+	if len(paths) == 0 {
+		o.FS = configs.Shipped()
+		paths = []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml"}
+	}
+	loader, err := configs.NewLoader(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := loader.Load(paths...)
+	if err != nil {
+		return nil, nil, &exitError{exitConfig, err}
+	}
+	return set, loader, nil
+}
+
+func (a *app) openLog(ctx context.Context) error {
+	o := stream.Options{URL: a.s.nats, MaxBytes: a.s.logBytes, MaxAge: a.s.logAge, Logger: a.log}
+	if a.s.nats == "" {
+		server, err := stream.StartServer(stream.ServerOptions{
+			Dir: a.s.files.log(), SyncAlways: a.s.durability != "process", Logger: a.log,
+		})
+		if err != nil {
+			return err
+		}
+		a.server = server
+		a.later(server.Shutdown)
+		o.Server = server
+	}
+	events, err := stream.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	a.events = events
+	a.later(func() { a.warn("close the log", events.Close()) })
+	a.reader = events.NewReader(stream.ReaderOptions{})
+	a.later(func() { a.warn("close the reader", a.reader.Close()) })
+	return nil
+}
+
+func (a *app) openState(context.Context) error {
+	store, err := state.Open(state.Options{Dir: a.s.state(), Sync: a.s.durability != "process"})
+	if err != nil {
+		return err
+	}
+	a.store = store
+	a.later(func() { a.warn("close the state", store.Close()) })
+	return nil
+}
+
+// openListeners opens the ports, so that the parts that come after know their
+// addresses. Only this machine may connect: there is no authentication yet.
+func (a *app) openListeners(ctx context.Context) error {
+	for name, addr := range map[string]string{"http": a.s.http, "console": a.s.console} {
+		if addr == "" {
+			continue
+		}
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+		if err != nil {
+			return fmt.Errorf("--%s: %w", name, err)
+		}
+		a.listeners[name] = l
+		a.later(func() { _ = l.Close() })
+	}
+	return nil
+}
+
+func (a *app) openMail(ctx context.Context) error {
+	target, err := a.mailTarget(ctx)
+	if err != nil {
+		return err
+	}
+	if a.smtp, err = mail.OpenSMTP(target, a.s.smtpOpen); err != nil {
+		return fmt.Errorf("--smtp: %w", err)
+	}
+	a.later(func() { a.warn("close SMTP", a.smtp.Close()) })
+	noSync := a.s.durability == "process"
+	if a.journal, err = mail.Open(a.s.journal(), mail.JournalOptions{NoSync: noSync}); err != nil {
+		return err
+	}
+	a.later(func() { a.warn("close the journal", a.journal.Close()) })
+	if a.suppressed, err = mail.OpenSuppressed(a.s.files.suppressed(), mail.SuppressOptions{NoSync: noSync}); err != nil {
+		return err
+	}
+	a.later(func() { a.warn("close the suppressions", a.suppressed.Close()) })
+	o := mail.SenderOptions{MailDir: a.s.mailDir, Suppressed: a.suppressed.Contains, Step: a.s.step, Log: a.log}
+	if a.s.onlyTo != "" {
+		if o.OnlyTo, err = mail.ParsePattern(a.s.onlyTo); err != nil {
+			return &exitError{exitUsage, fmt.Errorf("--only-to: %w", err)}
+		}
+	}
+	a.sender = mail.NewSender(a.smtp, a.journal, o)
+	return nil
+}
+
+// mailTarget is the URL that mail goes to: the one asked for, else that of the shop's
+// sender, else the inbox inside this program.
+func (a *app) mailTarget(ctx context.Context) (string, error) {
+	if a.s.smtp != "" {
+		return a.s.smtp, nil
+	}
+	if s, ok := a.set.Shop.Senders["main"]; ok && !a.s.simulated {
+		u, err := s.URL(os.LookupEnv)
+		if err == nil {
+			return u.String(), nil
+		}
+	}
+	a.inbox = mail.NewInbox(mail.InboxOptions{})
+	l, err := a.inbox.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	a.inboxURL = "smtp://" + l.Addr().String()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.warn("serve the inbox", a.inbox.Serve(l))
+	}()
+	a.later(func() {
+		a.warn("close the inbox", a.inbox.Close())
+		<-done
+	})
+	if a.s.received != nil {
+		stop := a.inbox.Watch(a.s.received)
+		a.later(stop)
+	}
+	return a.inboxURL, nil
+}
+
+func (a *app) openEngine(ctx context.Context) error {
+	var rules []trigger.Rule
+	for _, j := range a.journeys {
+		rules = append(rules, j.Rule)
+	}
+	shop := a.set.Shop
+	a.pipeline = operators.Build(operators.Options{
+		Pseudonyms: a.pseudonyms, Rules: rules,
+		Profile:   profile.Options{HalfLife: shop.Profile.HalfLife},
+		Recommend: recommend.Options{HalfLife: shop.Items.HalfLife},
+		Never:     shop.Items.Exclude,
+	})
+	mailer, err := a.mailer()
+	if err != nil {
+		return err
+	}
+	o := engine.Options{
+		Source: a.reader, Store: a.store, Decoder: operators.NewDecoder(event.Options{}), Graph: a.pipeline.Graph,
+		Handlers: map[string]engine.Handler{
+			trigger.EffectMail:         mailer.Handle,
+			operators.EffectDeadLetter: a.deadLetter,
+		},
+		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain, AcceptGap: a.s.acceptGap,
+		Once: a.s.once, LogEnd: a.logEnd, Speed: a.s.speed, MayCommit: a.diskRoom, Logger: a.log,
+	}
+	if !a.s.once {
+		o.Tick = a.tick
+	}
+	if a.s.engine != nil {
+		a.s.engine(&o)
+	}
+	a.engine, err = engine.Open(ctx, o)
+	return err
+}
+
+func (a *app) mailer() (*operators.Mailer, error) {
+	writers := make(map[string]*content.Writer)
+	for _, j := range a.journeys {
+		c := j.Config.Content
+		w, err := content.New(content.Options{NoModel: c.Subject == "fallback", SubjectWait: c.MaxWait, Banned: c.Banned})
+		if err != nil {
+			return nil, fmt.Errorf("pipeline %s: %w", j.Config.Name, err)
+		}
+		writers[j.Config.Name] = w
+	}
+	from, err := a.from()
+	if err != nil {
+		return nil, err
+	}
+	return operators.NewMailer(a.pipeline, a.journeys, operators.SendOptions{
+		Writers: writers, Sender: a.sender, Signer: a.signer, Publish: a.publishReceipt, Step: a.s.step,
+		From: from, Shop: shopName(from, a.set.Shop.Name), ShopURL: "https://" + from.Addr[strings.LastIndexByte(from.Addr, '@')+1:] + "/",
+		LinkURL: a.linkURL(),
+	}), nil
+}
+
+// from is the sender's address. All journeys of this version use smtp/main.
+func (a *app) from() (mail.Address, error) {
+	s, ok := a.set.Shop.Senders["main"]
+	if !ok {
+		return mail.Address{}, &exitError{exitConfig, errors.New("shop.yaml: senders.main is missing")}
+	}
+	addr, err := netmail.ParseAddress(s.From)
+	if err != nil {
+		return mail.Address{}, &exitError{exitConfig, errors.New("shop.yaml: senders.main.from is not an address")}
+	}
+	return mail.Address{Name: addr.Name, Addr: addr.Address}, nil
+}
+
+func shopName(from mail.Address, fallback string) string {
+	if from.Name != "" {
+		return from.Name
+	}
+	return fallback
+}
+
+func (a *app) linkURL() string {
+	if a.s.linkURL != "" {
+		return a.s.linkURL
+	}
+	if l := a.listeners["http"]; l != nil {
+		return "http://" + l.Addr().String()
+	}
+	return "http://127.0.0.1:8088"
+}
+
+func (a *app) warn(what string, err error) {
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		a.log.Warn("cannot "+what, "err", err)
+	}
+}
+
+// run runs the engine and serves what asks it, until ctx ends, the log ends with
+// --once, or something breaks.
+func (a *app) run(ctx context.Context) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	if err := a.serve(serving, &wg); err != nil {
+		return err
+	}
+	undrain := context.AfterFunc(ctx, a.drain)
+	defer undrain()
+	return a.engine.Run(ctx)
+}
+
+// drain makes the gateway refuse events with 503, so that SDKs keep them.
+func (a *app) drain() {
+	a.mu.Lock()
+	a.draining = true
+	a.mu.Unlock()
+	if a.gateway != nil {
+		a.gateway.Drain()
+	}
+}
+
+// serve starts the HTTP servers and the socket.
+func (a *app) serve(ctx context.Context, wg *sync.WaitGroup) error {
+	if a.console != nil {
+		wg.Go(func() { a.warn("run the console", a.console.Run(ctx)) })
+		a.serveHTTP(ctx, wg, a.listeners["console"], &http.Server{Handler: a.console, ReadHeaderTimeout: 5 * time.Second})
+	}
+	if a.gateway != nil {
+		server := a.gateway.HTTPServer()
+		server.Handler = a.public()
+		a.serveHTTP(ctx, wg, a.listeners["http"], server)
+	}
+	return a.serveSocket(ctx, wg)
+}
+
+func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup, l net.Listener, s *http.Server) {
+	wg.Go(func() {
+		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.warn("serve HTTP", err)
+		}
+	})
+	wg.Go(func() {
+		<-ctx.Done()
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if err := s.Shutdown(end); err != nil {
+			_ = s.Close()
+		}
+	})
+}
+
+// public is what the world reaches: ingest, and the links of mails.
+func (a *app) public() http.Handler {
+	unsubscribe := mail.NewUnsubscribe(a.signer, a.leave)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/u/") {
+			unsubscribe.ServeHTTP(w, r)
+			return
+		}
+		a.gateway.ServeHTTP(w, r)
+	})
+}
+
+func (a *app) openGateway(context.Context) error {
+	if a.s.http == "" {
+		return nil
+	}
+	sources := make(map[string]stream.Source)
+	for _, k := range a.s.writeKeys {
+		key, name, ok := strings.Cut(k, "=")
+		if !ok {
+			name = "default"
+		}
+		if key == "" || name == "" {
+			return &exitError{exitUsage, errors.New("--write-key: want KEY or KEY=SOURCE")}
+		}
+		sources[key] = stream.Source{Name: name, Simulated: a.s.simulated}
+	}
+	g, err := stream.NewGateway(stream.GatewayOptions{
+		Log: a.events, Subject: "in.http", Sources: sources, Encode: encodeEnvelope, FreeBytes: a.freeBytes,
+		Reserve: uint64(max(a.s.reserve, 0)), Logger: a.log, //nolint:gosec // not negative
+	})
+	if err != nil {
+		return err
+	}
+	a.gateway = g
+	a.later(g.Close)
+	return nil
+}
+
+func (a *app) openConsole(context.Context) error {
+	a.registry.MustRegister(newMetrics(a))
+	if a.s.console == "" {
+		return nil
+	}
+	c, err := console.New(a.consoleOptions(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})))
+	if err != nil {
+		return err
+	}
+	a.console = c
+	return nil
+}

@@ -1,0 +1,42 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+// files are the places in a data directory.
+type files struct{ dir string }
+
+func (f files) log() string        { return filepath.Join(f.dir, "log") }
+func (f files) state() string      { return filepath.Join(f.dir, "state") }
+func (f files) journal() string    { return filepath.Join(f.dir, "journal") }
+func (f files) suppressed() string { return filepath.Join(f.dir, "suppressed") }
+func (f files) secret() string     { return filepath.Join(f.dir, "secret") }
+
+// socket is where the running program answers questions. The path of a Unix socket
+// is at most about 100 bytes: a deep directory gets one in the temporary folder,
+// named by the directory's hash.
+func (f files) socket() (string, error) {
+	abs, err := filepath.Abs(f.dir)
+	if err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	path := filepath.Join(abs, "millrace.sock")
+	if len(path) <= 100 {
+		return path, nil
+	}
+	sum := sha256.Sum256([]byte(abs))
+	return filepath.Join(os.TempDir(), "millrace-"+hex.EncodeToString(sum[:8])+".sock"), nil
+}
+
+// open makes the data directory.
+func (f files) open() error {
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return fmt.Errorf("make data directory: %w", err)
+	}
+	return nil
+}

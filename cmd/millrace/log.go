@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"millrace/engine"
+	"millrace/engine/stream"
+	"millrace/operators"
+	"millrace/operators/event"
+	"millrace/operators/mail"
+)
+
+// This file holds what the program itself puts into the log, and reads of it.
+
+// encodeEnvelope fits the gateway to the event codec.
+func encodeEnvelope(dst []byte, h stream.EnvelopeHeader, items []stream.Item) []byte {
+	out := make([]event.Item, len(items))
+	for i := range items {
+		it := &items[i]
+		o := event.Item{Type: it.Type, Context: it.Context, Integrations: it.Integrations, IP: it.IP, Raw: it.Raw}
+		if it.Type == stream.TypeTooLong {
+			o.Type, o.Reject = "", event.BatchTooLong
+		}
+		if len(it.SentAt) > 0 {
+			_ = json.Unmarshal(it.SentAt, &o.SentAt) // not a string: as if it were not there
+		}
+		out[i] = o
+	}
+	return event.AppendEnvelope(dst, event.Header{ReceivedAt: h.ReceivedAt, Source: h.Source, Sim: h.Simulated}, out)
+}
+
+func (a *app) tick(ctx context.Context, at int64) error {
+	_, err := a.events.Publish(ctx, "in.tick", "", event.AppendTick(nil, at))
+	return err
+}
+
+func (a *app) publishReceipt(ctx context.Context, id string, r *event.Receipt) error {
+	_, err := a.events.Publish(ctx, "in.receipt", id, event.AppendReceipt(nil, r))
+	return err
+}
+
+func (a *app) logEnd(ctx context.Context) (uint64, error) {
+	s, err := a.events.Info(ctx)
+	return s.Last, err
+}
+
+// leave takes a person off the list: at once, in the set that is read before each
+// send, and for good, in the log.
+func (a *app) leave(ctx context.Context, l mail.Leave) error {
+	if err := a.suppressed.Add(l.Person, mail.AllLists); err != nil {
+		return err
+	}
+	data := event.AppendFeedback(nil, &event.Feedback{
+		Kind: event.Unsubscribed, Person: l.Person, Decision: l.Decision, At: time.Now().UnixMilli(),
+	})
+	_, err := a.events.Publish(ctx, "in.feedback", "leave/"+l.Person+"/"+l.Decision, data)
+	return err
+}
+
+// deadLetter carries out operators.EffectDeadLetter.
+func (a *app) deadLetter(ctx context.Context, _ *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
+	var d operators.DeadLetter
+	if err := json.Unmarshal(row.Body, &d); err != nil {
+		return engine.Again, time.Hour, fmt.Errorf("dead letter in row %d: %w", row.ID, err)
+	}
+	err := a.events.PublishDeadLetter(ctx, stream.DeadLetter{
+		Pipeline: "ingest", Operator: "decode", Reason: d.Reason, Detail: d.Detail, Source: d.Source,
+		Stream: a.engine.Stats().Position.Stream, Seq: d.Seq, Index: d.Index, At: time.UnixMilli(d.At), Bytes: d.Bytes,
+	})
+	if err != nil {
+		return engine.Again, time.Second, err
+	}
+	return engine.Removed, 0, nil
+}
+
+// errDiskFull says that too little is left on the disk to write safely.
+var errDiskFull = errors.New("the disk of the data directory is nearly full")
+
+func (a *app) freeBytes() (uint64, error) { return stream.FreeBytes(a.s.dir) }
+
+// diskRoom is asked before each commit. Half of the gateway's reserve is kept for
+// what is already in the log.
+func (a *app) diskRoom() error {
+	free, err := a.freeBytes()
+	if err != nil {
+		return err
+	}
+	if need := uint64(max(a.s.reserve, 0)) / 2; free < need { //nolint:gosec // not negative
+		return fmt.Errorf("%w: %d MB are free, %d MB are kept in reserve (--disk-reserve)", errDiskFull, free>>20, need>>20)
+	}
+	return nil
+}

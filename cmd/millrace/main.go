@@ -1,0 +1,123 @@
+// Command millrace runs the stream engine for real-time, personalised e-mail.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, as documented in docs/operations.md.
+const (
+	exitFailure  = 1
+	exitUsage    = 2
+	exitNotFound = 3
+	exitConfig   = 78 // EX_CONFIG
+)
+
+// exitError is an error with an exit code of its own.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func main() {
+	ctx, stop := signals()
+	defer stop()
+	root := newRoot()
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, "millrace:", err)
+	code := exitFailure
+	var e *exitError
+	if errors.As(err, &e) {
+		code = e.code
+	}
+	stop()
+	os.Exit(code) //nolint:gocritic // stop was called
+}
+
+// signals ends the context at the first SIGTERM or interrupt, and the process at the
+// second.
+func signals() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-ch
+		cancel()
+		<-ch
+		fmt.Fprintln(os.Stderr, "millrace: stopped at once; what was not committed is read again at the next start")
+		os.Exit(exitFailure)
+	}()
+	return ctx, func() {
+		signal.Stop(ch)
+		cancel()
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "millrace",
+		Short: "Real-time, personalised e-mail from a stream of behaviour events",
+		Long: `Millrace reads what shoppers do, keeps a picture of each of them, and when a
+trigger fires (a cart is left for an hour) writes a mail and sends it, once.
+
+Everything is in this one program: the log (NATS JetStream), the state (Badger),
+the model that writes the subjects, the sender, a test inbox and a console.`,
+		Example: `  millrace dev                                     the whole thing, with a simulated shop
+  millrace run -c configs/cart-abandonment.yaml    the real thing
+  millrace check configs/*.yaml                    is the configuration right?
+  millrace why c-1042 --data-dir data              why did this person get a mail, or not?`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       version(),
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
+	root.AddCommand(
+		newDev(), newRun(), newImport(), newCheck(), newExplain(), newSchema(),
+		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newVersion(),
+	)
+	return root
+}
+
+// version is the module's version, or the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	if v == "" || v == "(devel)" {
+		v = "devel"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && v == "devel" {
+			v += " " + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return v
+}
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "millrace", version())
+			return err
+		},
+	}
+}

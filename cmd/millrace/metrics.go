@@ -1,0 +1,129 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"millrace/operators/event"
+)
+
+// collector shows Prometheus what the parts of an app count. All labels are bounded:
+// none holds a person, an address, an item or a text.
+type collector struct {
+	app   *app
+	descs []*prometheus.Desc
+	emit  []func(m *collector, d *prometheus.Desc, ch chan<- prometheus.Metric)
+}
+
+func newMetrics(a *app) *collector {
+	m := &collector{app: a}
+	m.engine()
+	m.flow()
+	m.mail()
+	return m
+}
+
+// Describe implements prometheus.Collector.
+func (m *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range m.descs {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *collector) Collect(ch chan<- prometheus.Metric) {
+	for i, d := range m.descs {
+		m.emit[i](m, d, ch)
+	}
+}
+
+// add declares a metric with the labels that emit gives values for.
+func (m *collector) add(name, help string, labels []string, emit func(send func(v float64, labels ...string)), kind prometheus.ValueType) {
+	m.descs = append(m.descs, prometheus.NewDesc(name, help, labels, nil))
+	m.emit = append(m.emit, func(_ *collector, d *prometheus.Desc, ch chan<- prometheus.Metric) {
+		emit(func(v float64, values ...string) { ch <- prometheus.MustNewConstMetric(d, kind, v, values...) })
+	})
+}
+
+func (m *collector) gauge(name, help string, value func() float64) {
+	m.add(name, help, nil, func(send func(float64, ...string)) { send(value()) }, prometheus.GaugeValue)
+}
+
+func (m *collector) counter(name, help string, value func() float64) {
+	m.add(name, help, nil, func(send func(float64, ...string)) { send(value()) }, prometheus.CounterValue)
+}
+
+// engine declares what the engine counts.
+func (m *collector) engine() {
+	e := m.app.engine
+	m.counter("millrace_units_total", "Events, ticks and receipts processed since start.", func() float64 { return float64(e.Stats().Events) })
+	m.counter("millrace_commits_total", "Epochs committed since start.", func() float64 { return float64(e.Stats().Commits) })
+	m.counter("millrace_commit_duration_seconds_total", "Time spent in commits.", func() float64 { return e.Stats().CommitTime.Seconds() })
+	m.counter("millrace_commit_keys_total", "Keys written by commits.", func() float64 { return float64(e.Stats().Changes) })
+	m.counter("millrace_commit_bytes_total", "Bytes written by commits.", func() float64 { return float64(e.Stats().Bytes) })
+	m.gauge("millrace_log_position", "Sequence of the last message that is committed.", func() float64 { return float64(e.Stats().Position.Seq) })
+	m.gauge("millrace_watermark_timestamp_seconds", "Event time before which no more events are expected.", func() float64 { return float64(e.Stats().Watermark) / 1000 })
+	m.gauge("millrace_watermark_lag_seconds", "How far the watermark trails the newest event.", func() float64 {
+		s := e.Stats()
+		return float64(s.Newest-s.Watermark) / 1000
+	})
+	m.gauge("millrace_timers_pending", "Timers that are set and not due.", func() float64 { return float64(e.Stats().Timers) })
+	m.gauge("millrace_outbox_pending", "Effects decided and without an outcome.", func() float64 { return float64(e.Stats().Unresolved) })
+	m.counter("millrace_outbox_retries_total", "Effects that had to be tried again.", func() float64 { return float64(e.Stats().Retries) })
+	m.gauge("millrace_commits_paused", "1 while commits wait, for example for room on the disk.", func() float64 {
+		if e.Stats().Paused != "" {
+			return 1
+		}
+		return 0
+	})
+	m.gauge("millrace_state_bytes", "Size of the state's files.", func() float64 { return float64(m.app.store.Size()) })
+	m.add("millrace_step_messages_total", "Messages that a step of the graph processed.", []string{"step"}, func(send func(float64, ...string)) {
+		for _, o := range e.Stats().Operators {
+			send(float64(o.In), o.Name)
+		}
+	}, prometheus.CounterValue)
+	m.add("millrace_step_timers_fired_total", "Timers that fired in a step of the graph.", []string{"step"}, func(send func(float64, ...string)) {
+		for _, o := range e.Stats().Operators {
+			send(float64(o.Fired), o.Name)
+		}
+	}, prometheus.CounterValue)
+}
+
+// flow declares what the operators count.
+func (m *collector) flow() {
+	c := m.app.pipeline.Counters
+	m.add("millrace_events_total", "Events processed since start, by kind.", []string{"kind"}, func(send func(float64, ...string)) {
+		for k := range event.KindCount {
+			send(float64(c.Events[k].Load()), event.KindName(k))
+		}
+	}, prometheus.CounterValue)
+	m.counter("millrace_event_repeats_total", "Events dropped because their messageId was seen before.", func() float64 { return float64(c.Duplicates.Load()) })
+	m.counter("millrace_ticks_total", "Ticks read.", func() float64 { return float64(c.Ticks.Load()) })
+	m.add("millrace_dead_letters_total", "Events that could not be read, by reason.", []string{"reason"}, func(send func(float64, ...string)) {
+		for reason, n := range c.DeadLetters() {
+			send(float64(n), reason)
+		}
+	}, prometheus.CounterValue)
+	m.add("millrace_decisions_total", "Decisions and what came of them.", []string{"pipeline", "result", "reason"}, func(send func(float64, ...string)) {
+		for l, n := range c.Decisions() {
+			send(float64(n), l.Pipeline, l.Outcome.String(), l.Reason)
+		}
+	}, prometheus.CounterValue)
+}
+
+// mail declares what the way out counts.
+func (m *collector) mail() {
+	c := m.app.pipeline.Counters
+	m.counter("millrace_emails_total", "Mails that a server accepted.", func() float64 { return float64(c.Mails.Load()) })
+	m.counter("millrace_generate_fallback_total", "Mails with a written subject because the model was slow or failed.", func() float64 { return float64(c.Fallbacks.Load()) })
+	m.counter("millrace_email_unknown_total", "Mails whose final dot left without an answer.", func() float64 { return float64(m.app.sender.Stats().Unknown) })
+	if m.app.s.http == "" {
+		return
+	}
+	m.counter("millrace_ingest_requests_total", "Requests that took events.", func() float64 { return float64(m.app.gateway.Stats().Requests) })
+	m.counter("millrace_ingest_events_total", "Events that the gateway stored.", func() float64 { return float64(m.app.gateway.Stats().Events) })
+	m.add("millrace_ingest_refused_total", "Requests refused, by error.", []string{"reason"}, func(send func(float64, ...string)) {
+		for reason, n := range m.app.gateway.Stats().Refused {
+			send(float64(n), reason)
+		}
+	}, prometheus.CounterValue)
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"millrace/operators"
+	"millrace/operators/content"
+	"millrace/operators/event"
+)
+
+// money is an amount as shown on the command line.
+func money(m event.Money, currency string) string { return content.FormatMoney(m, currency, "en") }
+
+// output is how an answer is printed.
+type output struct{ format string }
+
+func (o *output) flag(cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&o.format, "output", "o", "text", "text or json")
+}
+
+// print writes the answer as JSON, or as text by text.
+func (o *output) print(w io.Writer, answer any, text func(w io.Writer)) error {
+	switch o.format {
+	case "json":
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(answer)
+	case "text":
+		text(w)
+		return nil
+	default:
+		return &exitError{exitUsage, fmt.Errorf("--output: want text or json, got %q", o.format)}
+	}
+}
+
+func newProfile() *cobra.Command {
+	cmd := &cobra.Command{Use: "profile", Short: "Look at the picture kept of a person"}
+	var f files
+	var o output
+	show := &cobra.Command{
+		Use:   "show USER",
+		Short: "Show what is known of a person, whether or not the engine runs",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var p profileView
+			if err := askAnyone(cmd.Context(), f, question{What: "profile", User: args[0]}, &p); err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), &p, p.text)
+		},
+	}
+	show.Flags().StringVar(&f.dir, "data-dir", "data", "where the state is")
+	o.flag(show)
+	cmd.AddCommand(show)
+	return cmd
+}
+
+func (p *profileView) text(w io.Writer) {
+	fmt.Fprintf(w, "%s  %s  %s  consent %s\n", p.User, p.FirstName, p.Email, p.Consent)
+	if p.Suppressed != "" {
+		fmt.Fprintf(w, "suppressed: %s\n", p.Suppressed)
+	}
+	fmt.Fprintf(w, "seen %s to %s, %d orders, %s in all\n", stamp(p.FirstSeen), stamp(p.LastSeen), p.Orders, p.Revenue)
+	fmt.Fprintln(w, "\nevents                     count   decayed  money       last")
+	for _, k := range p.Events {
+		fmt.Fprintf(w, "  %-22s %7d  %8.2f  %-10s  %s\n", k.Kind, k.Count, k.Decayed, k.Money, stamp(k.Last))
+	}
+	for _, c := range p.Carts {
+		fmt.Fprintf(w, "\ncart %s, %s, last touched %s\n", c.ID, c.Value, stamp(c.Last))
+		for _, l := range c.Items {
+			fmt.Fprintf(w, "  %3d × %-40s %s\n", l.Quantity, l.Name, l.Price)
+		}
+	}
+	weights(w, "categories", p.Categories)
+	weights(w, "brands", p.Brands)
+	if len(p.Viewed) > 0 {
+		fmt.Fprintf(w, "\nviewed, newest first: %s\n", strings.Join(p.Viewed, " "))
+	}
+	for _, wait := range p.Waiting {
+		fmt.Fprintf(w, "\nwaiting: %s about %s, due %s\n", wait.Rule, wait.About, stamp(when(wait.Due)))
+	}
+	if p.Note != "" {
+		fmt.Fprintf(w, "\nnote: %s\n", p.Note)
+	}
+}
+
+func weights(w io.Writer, title string, all []weightView) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", title)
+	for _, x := range all {
+		bar := strings.Repeat("█", int(max(1, 24*x.Weight/all[0].Weight)))
+		fmt.Fprintf(w, "  %-30s %s %.2f\n", x.Name, bar, x.Weight)
+	}
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return t.Format("2006-01-02 15:04:05Z")
+}
+
+func newWhy() *cobra.Command {
+	var f files
+	var o output
+	cmd := &cobra.Command{
+		Use:   "why USER",
+		Short: "Tell why a person got a mail, or did not",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var why whyView
+			if err := askAnyone(cmd.Context(), f, question{What: "why", User: args[0]}, &why); err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), &why, why.text)
+		},
+	}
+	cmd.Flags().StringVar(&f.dir, "data-dir", "data", "where the state is")
+	o.flag(cmd)
+	return cmd
+}
+
+func (y *whyView) text(w io.Writer) {
+	if len(y.Decisions)+len(y.Waiting) == 0 {
+		fmt.Fprintf(w, "%s: no trigger ever concerned this person\n", y.User)
+	}
+	for _, x := range y.Waiting {
+		fmt.Fprintf(w, "waiting  %s about %s: fires at %s unless something happens\n", x.Rule, x.About, stamp(when(x.Due)))
+	}
+	for i := range y.Decisions {
+		d := &y.Decisions[i]
+		fmt.Fprintf(w, "%-8s %s  %s/%s, %s: %s\n", d.Outcome, stamp(d.Decided), d.Pipeline, d.Trigger, d.About, d.Reason)
+		if d.Subject != "" {
+			fmt.Fprintf(w, "         subject %q (%s)\n", d.Subject, d.Model)
+		}
+		for _, l := range d.Items {
+			fmt.Fprintf(w, "         %3d × %-40s %s\n", l.Quantity, l.Name, l.Price)
+		}
+		if d.Note != "" {
+			fmt.Fprintf(w, "         note: %s\n", d.Note)
+		}
+	}
+}
+
+func newRecommend() *cobra.Command {
+	var f files
+	var o output
+	q := question{What: "recommend"}
+	cmd := &cobra.Command{
+		Use:   "recommend --user USER | --item ITEM",
+		Short: "Show what goes with a person or an item",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (q.User == "") == (q.Item == "") {
+				return &exitError{exitUsage, errors.New("want either --user or --item")}
+			}
+			var r recommendView
+			if err := askAnyone(cmd.Context(), f, q, &r); err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), &r, r.text)
+		},
+	}
+	cmd.Flags().StringVar(&f.dir, "data-dir", "data", "where the state is")
+	cmd.Flags().StringVar(&q.User, "user", "", "the shop's id of a person")
+	cmd.Flags().StringVar(&q.Item, "item", "", "a product id")
+	cmd.Flags().IntVar(&q.N, "n", 10, "how many")
+	o.flag(cmd)
+	return cmd
+}
+
+func (r *recommendView) text(w io.Writer) {
+	fmt.Fprintln(w, r.Of, r.Name)
+	for i := range r.Items {
+		s := &r.Items[i]
+		fmt.Fprintf(w, "  %8.3f  %-12s %-44s %-10s %s\n", s.Score, s.ID, s.Name, s.Price, s.Why)
+	}
+	for _, relation := range slices.Sorted(maps.Keys(r.Relations)) {
+		fmt.Fprintf(w, "%s\n", relation)
+		for _, n := range r.Relations[relation] {
+			fmt.Fprintf(w, "  LLR %9.2f  %7.1f times  %-12s %s\n", n.LLR, n.Shared, n.ID, n.Name)
+		}
+	}
+}
+
+// decisionLines are the counts of decisions, for people.
+func decisionLines(all map[operators.DecisionLabel]uint64) []string {
+	var out []string
+	for l, n := range all {
+		name := strings.TrimSpace(l.Pipeline + " " + l.Outcome.String())
+		if l.Reason != "" {
+			name += ": " + l.Reason
+		}
+		out = append(out, fmt.Sprintf("%6d  %s", n, name))
+	}
+	slices.SortFunc(out, func(a, b string) int { return strings.Compare(b, a) })
+	return out
+}
