@@ -102,7 +102,7 @@ func (d *Decoder) build(e *Event, f *fields, o *origin) (Code, string) {
 // identities sets the ids of the person.
 func (e *Event) identities(f *fields) (Code, string) {
 	e.UserID = identity(f.event.get(eUserID), &e.Flags)
-	e.AnonymousID = identity(f.event.get(eAnonymousID), &e.Flags)
+	e.AnonymousID = visitor(f.event.get(eAnonymousID), &e.Flags)
 	if e.Kind == Alias {
 		if e.UserID == "" {
 			return NoIdentity, "alias without userId"

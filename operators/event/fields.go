@@ -384,6 +384,9 @@ func (f *fields) product() *group {
 		f.list = f.list[:len(f.list)+1]
 		g := &f.list[len(f.list)-1]
 		g.mask = 0
+		if g.v == nil { // append left room that was never used
+			g.v = make([]val, pCount)
+		}
 		return g
 	}
 	f.list = append(f.list, group{v: make([]val, pCount)})

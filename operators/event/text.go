@@ -58,7 +58,7 @@ func dirt(s string) int {
 // cleanText takes controls out of a text and cuts it at MaxString. Line breaks and
 // tabs become blanks.
 func cleanText(v *val, flags *Flags) string {
-	s := strings.Trim(v.s, " \t\n\r")
+	s := trim(v.s)
 	if v.odd {
 		s = strip(s, flags)
 	}
@@ -124,7 +124,7 @@ func rawID(v *val, flags *Flags) string {
 	s := ""
 	switch v.t {
 	case '"':
-		s = strings.Trim(v.s, " \t\n\r")
+		s = trim(v.s)
 		if v.odd {
 			s = strip(s, flags)
 		}
@@ -148,19 +148,20 @@ func hash(s string) string {
 // identity is the id of a person, or "" for what stands where an id is missing. An id
 // with a broken character is missing too: two persons could share what is left of it.
 func identity(v *val, flags *Flags) string {
-	s := idText(v, flags)
-	if len(s) > len("[object Object]") {
-		if v.odd && strings.ContainsRune(s, utf8.RuneError) {
-			return ""
-		}
-		return s
-	}
-	switch s {
-	case "0", "[object Object]":
+	s := visitor(v, flags)
+	if s == "0" || len(s) == len("guest") && strings.EqualFold(s, "guest") {
 		return ""
 	}
-	for _, word := range []string{"null", "undefined", "guest"} {
-		if len(s) == len(word) && strings.EqualFold(s, word) {
+	return s
+}
+
+// visitor is an anonymous id, or "" where it is missing. Machines make these, so that
+// "0" is one.
+func visitor(v *val, flags *Flags) string {
+	s := idText(v, flags)
+	switch len(s) {
+	case len("null"), len("undefined"), len("[object Object]"):
+		if strings.EqualFold(s, "null") || strings.EqualFold(s, "undefined") || s == "[object Object]" {
 			return ""
 		}
 	}
@@ -354,3 +355,11 @@ func fold(s, prefix string) bool {
 
 // own makes *s independent of the message it aliases.
 func own(s *string) { *s = strings.Clone(*s) }
+
+// trim takes blanks and line breaks off both ends. Most texts have none.
+func trim(s string) string {
+	if len(s) > 0 && s[0] > ' ' && s[len(s)-1] > ' ' {
+		return s
+	}
+	return strings.Trim(s, " \t\n\r")
+}
