@@ -75,6 +75,8 @@ func (d *Decoder) message(dst []Record, data []byte, storedAt int64) []Record {
 		if out, ok := d.envelope(dst, data, storedAt); ok {
 			return out
 		}
+		d.scan.i = 0
+		d.scan.ws()
 	}
 	switch d.scan.peek() {
 	case '{':

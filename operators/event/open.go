@@ -67,7 +67,7 @@ func (p *opening) check() string {
 		if _, ok := millis(&p.at); !ok {
 			return "the tick has no time"
 		}
-	case "receipt":
+	case "receipt", "feedback":
 	default:
 		return "unknown kind of envelope"
 	}
