@@ -85,6 +85,10 @@ func TestJournalLife(t *testing.T) {
 	f("d1", Decided, event.Sent, "fine", 3)
 	ok(j.Outcome("d2", event.Skipped, 550, strings.Repeat("r", 1000))) // an outcome of its own
 	f("d2", Decided, event.Skipped, strings.Repeat("r", 256), 0)
+}
+
+func TestJournalRefused(t *testing.T) {
+	j := journal(t, t.TempDir(), JournalOptions{})
 	for _, bad := range []string{"", "a/b", "ä", strings.Repeat("a", 129)} {
 		if j.Rendered(bad, letterOf("x")) == nil || j.Outcome(bad, event.Sent, 0, "") == nil || j.Attempt(bad) == nil {
 			t.Fatalf("id %q was taken", bad)
@@ -696,5 +700,68 @@ func BenchmarkJournal(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// Records act in their order, but an attempt is taken back by nothing but a failure, and
+// an outcome by nothing at all, whatever order a file comes up with.
+func TestJournalOrder(t *testing.T) {
+	f := func(want State, kinds ...recordKind) {
+		t.Helper()
+		dir := t.TempDir()
+		b := segmentHead(1)
+		for n, kind := range kinds {
+			r := record{kind: kind, at: int64(n), id: []byte("d1"), letter: letterOf("x"), has: true, state: Rendered, outcome: event.Sent}
+			b = appendRecord(b, &r)
+		}
+		if err := os.WriteFile(filepath.Join(dir, segmentName(1)), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := journal(t, dir, JournalOptions{})
+		e, ok := j.Lookup("d1")
+		s := j.Stats()
+		if !ok || e.State != want || s.Undecided != map[bool]int{true: 0, false: 1}[want == Decided] {
+			t.Fatalf("%v: got %+v, %+v", kinds, e, s)
+		}
+		if s.LiveBytes <= 0 || s.LiveBytes >= s.Bytes {
+			t.Fatalf("%v: %+v", kinds, s)
+		}
+	}
+	f(Rendered, recRendered)
+	f(Attempted, recRendered, recAttempt)
+	f(Attempted, recAttempt)
+	f(Attempted, recAttempt, recRendered)
+	f(Attempted, recRendered, recAttempt, recRendered)
+	f(Failed, recRendered, recAttempt, recFailed)
+	f(Failed, recFailed, recRendered)
+	f(Attempted, recRendered, recAttempt, recFailed, recAttempt)
+	f(Decided, recOutcome)
+	f(Decided, recRendered, recAttempt, recOutcome)
+	f(Decided, recOutcome, recAttempt)
+	f(Decided, recOutcome, recRendered)
+	f(Decided, recOutcome, recFailed)
+	f(Decided, recOutcome, recCarried)
+	f(Rendered, recAttempt, recCarried) // written under the lock, from a newer state
+}
+
+// What a torn write leaves behind is cut at once: a segment that is closed later is whole.
+func TestJournalTornWriteInside(t *testing.T) {
+	fs := &faultyFiles{room: -1}
+	dir := t.TempDir()
+	j := journal(t, dir, JournalOptions{fs: fs})
+	if err := j.Rendered("d1", letterOf("x")); err != nil {
+		t.Fatal(err)
+	}
+	fs.room = 300
+	if err := j.Rendered("d2", letterOf(strings.Repeat("x", 1000))); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("got %v", err)
+	}
+	fs.room = -1
+	if err := errors.Join(j.Failed("d1", 451), j.roll(), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	again := journal(t, dir, JournalOptions{})
+	if e, _ := again.Lookup("d1"); e.State != Failed || again.Stats().Entries != 1 {
+		t.Fatalf("%+v, %+v", e, again.Stats())
 	}
 }
