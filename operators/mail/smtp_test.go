@@ -230,24 +230,32 @@ func (p *peer) secure(cert tls.Certificate) *peer {
 	return &peer{textproto.NewConn(c), c}
 }
 
+// takeMail takes one mail and a goodbye.
+func takeMail(p *peer) {
+	p.say("MAIL", "250 ok")
+	p.say("RCPT", "250 ok")
+	p.say("DATA", "354 go")
+	_, _ = p.ReadDotBytes()
+	_ = p.PrintfLine("250 ok")
+	p.say("QUIT", "221 bye")
+}
+
+// deliverTLS delivers one mail to a peer that runs serve.
+func deliverTLS(t *testing.T, name, url string, roots *x509.CertPool, want string, serve func(p *peer)) {
+	t.Helper()
+	s, done := talk(t, url, SMTPOptions{TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, serve)
+	d := s.Deliver(t.Context(), Transaction{From: "a@a.example", To: "b@b.example", Body: []byte("Subject: x\r\n\r\n.x\r\n")})
+	done()
+	if got := d.Reason(); !strings.Contains(got, want) {
+		t.Fatalf("%s: got %q, want %q", name, got, want)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	cert, pool := certificate(t)
-	mail := func(p *peer) {
-		p.say("MAIL", "250 ok")
-		p.say("RCPT", "250 ok")
-		p.say("DATA", "354 go")
-		_, _ = p.ReadDotBytes()
-		_ = p.PrintfLine("250 ok")
-		p.say("QUIT", "221 bye")
-	}
 	f := func(name, url string, roots *x509.CertPool, want string, serve func(p *peer)) {
 		t.Helper()
-		s, done := talk(t, url, SMTPOptions{TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, serve)
-		d := s.Deliver(t.Context(), Transaction{From: "a@a.example", To: "b@b.example", Body: []byte("Subject: x\r\n\r\n.x\r\n")})
-		done()
-		if got := d.Reason(); !strings.Contains(got, want) {
-			t.Fatalf("%s: got %q, want %q", name, got, want)
-		}
+		deliverTLS(t, name, url, roots, want, serve)
 	}
 	starttls := func(rest func(p *peer)) func(p *peer) {
 		return func(p *peer) {
@@ -261,39 +269,64 @@ func TestTLS(t *testing.T) {
 	login := func(p *peer) {
 		p.say("EHLO", "250-mx", "250 AUTH PLAIN")
 		p.say("AUTH PLAIN", "235 ok")
-		mail(p)
+		takeMail(p)
 	}
 	f("smtps", "smtps://mx.example", pool, "accepted", func(p *peer) {
 		p = p.secure(cert)
 		_ = p.PrintfLine("220 hello")
 		p.say("EHLO", "250 mx")
-		mail(p)
+		takeMail(p)
 	})
 	f("starttls, login", "smtp://u:p@mx.example", pool, "accepted", starttls(login))
 	f("starttls, certificate nobody knows", "smtp://u:p@mx.example", x509.NewCertPool(), "not sent at tls", starttls(login))
 	f("starttls, certificate of another host", "smtp://u:p@other.example", pool, "not sent at tls", starttls(login))
+	f("tls, no answer to the dot", "smtps://mx.example", pool, "unknown at dot", func(p *peer) {
+		p = p.secure(cert)
+		_ = p.PrintfLine("220 hello")
+		p.say("EHLO", "250 mx")
+		p.say("MAIL", "250 ok")
+		p.say("RCPT", "250 ok")
+		p.say("DATA", "354 go")
+		_, _ = p.ReadDotBytes()
+	})
+	f("tls, gone before the body", "smtps://mx.example", pool, "not sent at", func(p *peer) {
+		p = p.secure(cert)
+		_ = p.PrintfLine("220 hello")
+		p.say("EHLO", "250 mx")
+		p.say("MAIL", "250 ok")
+		p.say("RCPT", "250 ok")
+		p.say("DATA", "354 go")
+	})
+}
+
+func TestNoTLS(t *testing.T) {
+	_, pool := certificate(t)
+	f := func(name, url, want string, serve func(p *peer)) {
+		t.Helper()
+		deliverTLS(t, name, url, pool, want, serve)
+	}
 	// The password never goes over a link in the clear.
-	f("not offered, login", "smtp://u:p@mx.example", pool, "does not offer STARTTLS", func(p *peer) {
+	f("not offered, login", "smtp://u:p@mx.example", "does not offer STARTTLS", func(p *peer) {
 		_ = p.PrintfLine("220 hello")
 		p.say("EHLO", "250-mx", "250 AUTH PLAIN")
 		if line, err := p.ReadLine(); err == nil {
 			t.Errorf("the client went on with %q", line)
 		}
 	})
-	f("not offered, no login", "smtp://mx.example", pool, "accepted", func(p *peer) {
+	f("not offered, no login", "smtp://mx.example", "accepted", func(p *peer) {
 		_ = p.PrintfLine("220 hello")
 		p.say("EHLO", "250 mx")
 		p.say("EHLO", "250 mx")
-		mail(p)
+		takeMail(p)
 	})
-	f("no EHLO at all", "smtp://mx.example", pool, "accepted", func(p *peer) {
+	f("no EHLO at all", "smtp://mx.example", "accepted", func(p *peer) {
 		_ = p.PrintfLine("220 hello")
 		p.say("EHLO", "502 what?")
 		p.say("EHLO", "502 what?")
 		p.say("HELO", "250 mx")
-		mail(p)
+		takeMail(p)
 	})
-	f("words slipped in behind STARTTLS", "smtp://mx.example", pool, "more than its answer", func(p *peer) {
+	f("words slipped in behind STARTTLS", "smtp://mx.example", "more than its answer", func(p *peer) {
 		_ = p.PrintfLine("220 hello")
 		p.say("EHLO", "250-mx", "250 STARTTLS")
 		p.say("STARTTLS", "220 ready\r\n250 slipped in")
