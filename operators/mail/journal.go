@@ -220,7 +220,7 @@ func (j *Journal) load(number uint32, last bool) (int64, error) {
 // cut makes a segment end after its last good record.
 func (j *Journal) cut(f file, number uint32, good, size int64) error {
 	j.size = max(good, segmentHeader)
-	if good == size {
+	if good == size && good >= segmentHeader {
 		return nil
 	}
 	j.stats.TornBytes += size - good

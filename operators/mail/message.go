@@ -252,11 +252,14 @@ func (a Address) parsed() *netmail.Address {
 }
 
 // oneLine makes s fit for a header: valid UTF-8, every run of white space and control
-// characters one space. Header injection ends here; the encoder is a second lock.
+// characters one space. Header injection ends here; the encoder is a second lock. What
+// looks like an encoded word is pulled apart, since readers would decode it and show a
+// text that nobody has checked.
 func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool {
+	s = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(s, "\uFFFD"), func(r rune) bool {
 		return unicode.IsSpace(r) || unicode.IsControl(r)
 	}), " ")
+	return strings.ReplaceAll(s, "=?", "= ?")
 }
 
 // clean makes s fit for a body: valid UTF-8, without NUL, with LF line ends, which the

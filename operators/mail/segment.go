@@ -121,6 +121,13 @@ func (j *Journal) append(r *record) error {
 	}
 	// Only new mails are refused: what ends a mail must always find room, to let go of it.
 	if r.kind == recRendered && j.total+need > j.options.MaxBytes {
+		if err := j.makeRoom(need); err != nil {
+			j.stats.Errors++
+			return fmt.Errorf("mail journal: make room: %w", err)
+		}
+		j.buf = appendRecord(j.buf[:0], r)
+	}
+	if r.kind == recRendered && j.total+need > j.options.MaxBytes {
 		return fmt.Errorf("%d bytes in %s: %w", j.total, j.dir, ErrJournalFull)
 	}
 	return j.write(r)
@@ -209,6 +216,17 @@ func (j *Journal) rotate() error {
 		if len(j.sealed) == 0 || j.total <= j.options.KeepBytes || j.total <= 2*j.live {
 			return nil
 		}
+		if err := j.clearOldest(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeRoom clears away until need more bytes fit, as long as at least every other byte
+// that it reads goes. The caller holds mu.
+func (j *Journal) makeRoom(need int64) error {
+	for len(j.sealed) > 0 && j.total+need > j.options.MaxBytes && j.total > 2*j.live {
 		if err := j.clearOldest(); err != nil {
 			return err
 		}

@@ -470,9 +470,9 @@ func TestSendContext(t *testing.T) {
 			s := NewSender(dialled(t, pipe, SMTPOptions{}), journal(t, t.TempDir(), JournalOptions{NoSync: true}), SenderOptions{})
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 			defer cancel()
-			_, err := s.Send(ctx, jobFor(t, "d-"+stage))
-			if (err == nil) != (want == "sent") || err != nil && !errors.Is(err, context.DeadlineExceeded) {
-				t.Fatalf("context ends at %s: %v, want %s", stage, err, want)
+			r, err := s.Send(ctx, jobFor(t, "d-"+stage))
+			if got := outcome(r, err); got != want || err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("context ends at %s: got %s, %v, want %s", stage, got, err, want)
 			}
 		}
 		f(StageDial, "retry")
