@@ -69,6 +69,11 @@ func Control(m *lstm.Model, o ControlOptions) (ControlReport, error) {
 	if err != nil {
 		return ControlReport{}, err
 	}
+	return judged(samples, o, words, known), nil
+}
+
+// judged counts the samples, each by its own condition or by another one's.
+func judged(samples []sampled, o ControlOptions, words keywords, known map[string]bool) ControlReport {
 	judge := make([]condition, len(samples))
 	for i, s := range samples {
 		judge[i] = s.cond
@@ -77,7 +82,7 @@ func Control(m *lstm.Model, o ControlOptions) (ControlReport, error) {
 		r := rand.New(rand.NewPCG(o.Seed, 3))
 		r.Shuffle(len(judge), func(i, j int) { judge[i], judge[j] = judge[j], judge[i] })
 	}
-	return count(samples, judge, words, known), nil
+	return count(samples, judge, words, known)
 }
 
 // sampleAll writes a line for each of n conditions: kinds, categories and languages in

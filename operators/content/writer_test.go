@@ -251,6 +251,27 @@ func TestMasksHold(t *testing.T) {
 	})
 }
 
+func TestStutters(t *testing.T) {
+	v := vocab(t, corpus(t))
+	f := func(lang, line string, want bool) {
+		t.Helper()
+		ids, err := v.encode(Line{Language: lang, Text: line})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := decoder{vocab: v, ids: ids[1 : len(ids)-1]}
+		if got := d.stutters(); got != want {
+			t.Fatalf("%q: got %v", line, got)
+		}
+	}
+	f("en", "Your cart is waiting in the cart", true)
+	f("en", "Your cart is waiting in the shop", false)
+	// Small words may come again.
+	f("en", "The price of the cart", false)
+	f("zh", "购物车还在购物车", true)
+	f("zh", "购物车还在等你", false)
+}
+
 // TestMasksLetThrough makes sure that the property above is not one of silence.
 func TestMasksLetThrough(t *testing.T) {
 	v := vocab(t, corpus(t))
