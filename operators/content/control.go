@@ -95,6 +95,10 @@ func sampleAll(m *lstm.Model, o ControlOptions) ([]sampled, error) {
 	if m.Meta(metaFeatures) != featureList() {
 		return nil, fmt.Errorf("content: model was trained for other conditions")
 	}
+	untrue, err := readClaims()
+	if err != nil {
+		return nil, err
+	}
 	d := newDecoder(v, lstm.NewRunner(m))
 	r := rand.New(rand.NewPCG(o.Seed, 4))
 	categories := append([]string{""}, Categories()...)
@@ -106,7 +110,7 @@ func sampleAll(m *lstm.Model, o ControlOptions) ([]sampled, error) {
 		}
 		c.returning = r.IntN(2) == 0
 		c.fresh = !c.returning && r.IntN(2) == 0
-		t := task{seed: fmt.Sprintf("control %d %d", o.Seed, i), cond: c, limit: 60}
+		t := task{seed: fmt.Sprintf("control %d %d", o.Seed, i), cond: c, limit: 60, banned: untrue.without(banned{}, c)}
 		for s, value := range []string{"Ada", "Cast Iron Pan", "€29.90", "things"} {
 			if r.IntN(10) < 7 {
 				t.values[s] = value

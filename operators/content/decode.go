@@ -15,10 +15,13 @@ import (
 
 // The settings of decoding.
 const (
+	openTokens  = 2 // at the beginning of a line, where the choice is free: temperature 1, and tokens down to openShare
+	openShare   = 0.03
 	nucleusMass = 0.9  // Holtzman et al. 2020: the smallest set of tokens with this much of the probability
 	leastShare  = 0.1  // of the likeliest token's probability (min-p, Nguyen et al. 2024): wide at the beginning of a line, strict within
 	temperature = 0.7  // the corpus is small: a little less than the model's own doubt keeps lines clean
-	candidates  = 3    // surviving lines, of which the one the network finds likeliest per token is taken
+	likelyFirst = -0.4 // a surviving line with this log probability per token is taken at once
+	candidates  = 3    // after so many surviving lines that are less likely, the likeliest is taken
 	attempts    = 8    // lines tried for them; with none, the written subject is used
 	tokensMax   = 16   // the longest line of the corpus has 12
 	massLeast   = 0.02 // below it the masks fight the network, and the line would not be one
@@ -35,7 +38,7 @@ type decoder struct {
 	ids   []int32
 	mass  float64 // massLeast, or less in tests of the masks alone
 
-	likely float64 // log probability per token of the line in ids, but for its first two
+	likely float64 // log probability per token of the line in ids, but for its first tokens
 	last   float64 // log probability of the token drawn last
 }
 
@@ -73,8 +76,8 @@ func generator(seed string) *rand.Rand {
 	return rand.New(rand.NewPCG(a, h.Sum64()))
 }
 
-// write returns the likeliest of the sampled lines that survive every check, or why
-// there is none. A line that went astray somewhere has an unlikely token, and loses.
+// write returns a sampled line that survives every check, or why there is none. A line
+// that went astray somewhere has unlikely tokens: it has to compete with others.
 func (d *decoder) write(ctx context.Context, t task) (written, string) {
 	for s := range slotCount {
 		if t.cond.want[s] && t.values[s] == "" {
@@ -107,7 +110,7 @@ func (d *decoder) write(ctx context.Context, t task) (written, string) {
 		if d.likely > likeliest {
 			best, likeliest = w, d.likely
 		}
-		if found++; found == candidates {
+		if found++; found == candidates || d.likely >= likelyFirst {
 			break
 		}
 	}
@@ -135,11 +138,11 @@ func (d *decoder) sample(ctx context.Context, t task, r *rand.Rand) (alive, late
 			return false, false
 		}
 		// How a line begins is a matter of choice, how it goes on one of grammar.
-		if len(d.ids) > 1 {
+		if len(d.ids) >= openTokens {
 			sum += d.last
 		}
 		if next == tokenEnd {
-			d.likely = sum / float64(max(len(d.ids)-1, 1))
+			d.likely = sum / float64(max(len(d.ids)-openTokens+1, 1))
 			return true, false
 		}
 		at = next
@@ -248,12 +251,16 @@ func (d *decoder) draw(t task, logits []float32, r *rand.Rand) (int32, bool) {
 // nucleus returns the tokens to choose from, the likeliest first: those not much less
 // likely than the best, and of them the smallest set with most of the probability.
 func (d *decoder) nucleus(logits []float32, best float32) []pick {
-	least := best + float32(math.Log(leastShare))
+	share, heat := leastShare, temperature
+	if len(d.ids) < openTokens {
+		share, heat = openShare, 1
+	}
+	least := best + float32(math.Log(share))
 	d.picks = d.picks[:0]
 	var sum float64
 	for i, l := range logits {
 		if d.allow[i] && l >= least {
-			p := math.Exp(float64(l-best) / temperature)
+			p := math.Exp(float64(l-best) / heat)
 			sum += p
 			d.picks = append(d.picks, pick{int32(i), p})
 		}
