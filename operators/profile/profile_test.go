@@ -152,6 +152,29 @@ func TestCartBounds(t *testing.T) {
 	}
 }
 
+// Ids and texts beyond all measure are left out and cut.
+func TestTextBounds(t *testing.T) {
+	var p Person
+	var ch Change
+	long := strings.Repeat("ö", 4000)
+	u := New(Options{})
+	for i, k := range []event.Kind{event.ProductViewed, event.ProductAdded, event.OrderCompleted, event.ProductAdded} {
+		u.Apply(&p, &event.Event{Kind: k, Time: testBase + int64(i), CartID: long, OrderID: long, Currency: long, MessageID: fmt.Sprint(i, long),
+			Products: []event.Product{{ID: long, Quantity: 1}, {ID: "x", Name: long, Category: long, Brand: long, URL: long, ImageURL: long, Quantity: 1}}}, &ch)
+	}
+	u.Apply(&p, &event.Event{Kind: event.Identify, Time: testBase, Traits: event.Traits{FirstName: long}}, &ch)
+	b := p.AppendTo(nil)
+	if len(p.Viewed) != 1 || len(p.Carts) != 1 || len(p.Carts[0].Items) != 1 || len(p.Bought) != 1 || len(b) > 22*MaxText {
+		t.Fatalf("%d bytes, %d viewed, %d carts, %d bought", len(b), len(p.Viewed), len(p.Carts), len(p.Bought))
+	}
+	if _, ok := p.OrderByID(long); !ok || p.Traits.FirstName != long[:MaxText] {
+		t.Fatal("the order or name is lost")
+	}
+	if got := cut("a" + long); len(got) != MaxText-1 {
+		t.Fatalf("cut within a rune: %d", len(got))
+	}
+}
+
 func TestOrders(t *testing.T) {
 	f := func(story string, revenue, refunded event.Money, orders uint64) {
 		t.Helper()

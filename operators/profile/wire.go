@@ -154,14 +154,3 @@ func AppendString(b []byte, s string) []byte {
 func AppendFloat(b []byte, f float64) []byte {
 	return binary.LittleEndian.AppendUint64(b, math.Float64bits(f))
 }
-
-// Text reads a text of n bytes.
-func (w *Wire) Text(n uint64) string {
-	if n > uint64(len(w.s)-w.at) {
-		w.fail("text cut off")
-		return ""
-	}
-	s := w.s[w.at : w.at+int(n)]
-	w.at += int(n)
-	return s
-}
