@@ -27,14 +27,15 @@ func hashMessage(source, id string) uint64 {
 func HashOrder(id string) uint64 { return fnv1a(fnvOffset, cut(id)) }
 
 // remember notes a message and says whether it is new. Messages older than the
-// window, counted back from the newest event, are forgotten.
+// window, counted back from the newest event, are forgotten some time later.
 func (p *Person) remember(hash uint64, at, window int64) bool {
 	if slices.Contains(p.seen, hash) {
 		return false
 	}
 	hour := uint32(max(floorDiv(at, hourMillis), 0))
 	newest := max(floorDiv(p.Newest, hourMillis), int64(hour))
-	if len(p.seen) > 0 && int64(p.seenHours[0])+window < newest || len(p.seen) >= MaxSeen {
+	// An eighth of patience makes one pass over the memory serve many events.
+	if len(p.seen) > 0 && int64(p.seenHours[0])+window+window/8 < newest || len(p.seen) >= MaxSeen {
 		p.forget(newest - window)
 	}
 	if len(p.seen) >= MaxSeen {
