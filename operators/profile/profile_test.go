@@ -50,11 +50,11 @@ func carts(p *Person) string {
 		if !c.Open() {
 			continue
 		}
-		s := c.ID + ":"
+		lines := []string{c.ID + ":"}
 		for _, t := range c.Contents() {
-			s += fmt.Sprintf(" %s=%d", t.ID, t.Quantity)
+			lines = append(lines, fmt.Sprintf("%s=%d", t.ID, t.Quantity))
 		}
-		out = append(out, s)
+		out = append(out, strings.Join(lines, " "))
 	}
 	return strings.Join(out, "; ")
 }
@@ -105,11 +105,11 @@ func TestCartChanges(t *testing.T) {
 		t.Helper()
 		var p Person
 		ch := play(t, New(Options{}), &p, story)
-		got := ""
+		var words []string
 		for _, c := range ch.Carts {
-			got += fmt.Sprintf("%s=%d ", c.ID, c.Fate)
+			words = append(words, fmt.Sprintf("%s=%d", c.ID, c.Fate))
 		}
-		got += strings.Join(ch.Added, ",")
+		got := strings.Join(append(words, strings.Join(ch.Added, ",")), " ")
 		if ch.NewCart {
 			got += " new"
 		}

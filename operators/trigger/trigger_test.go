@@ -104,35 +104,14 @@ func (r *rig) word(t *testing.T, word string) {
 		return testBase + d.Milliseconds()
 	}
 	what, id, _ := strings.Cut(what, ":")
-	r.n++
-	e := &event.Event{Time: parse(own), MessageID: fmt.Sprint(r.n), CartID: id,
-		Products: []event.Product{{ID: "mug", Name: "Mug", Price: 1500, HasPrice: true, Quantity: 1}}}
-	who := &r.p
-	switch what {
-	case "idle":
+	if what == "idle" {
 		r.advance(parse(read))
 		return
-	case "cart":
-		e.Kind = event.ProductAdded
-	case "visitor":
-		e.Kind, who = event.ProductAdded, &r.v
-	case "off":
-		e.Kind, e.Off = event.ProductAdded, true
-	case "drop":
-		e.Kind = event.ProductRemoved
-	case "see":
-		e.Kind, e.Products = event.CartViewed, nil
-	case "order":
-		e.Kind, e.OrderID, e.CartID = event.OrderCompleted, id, ""
-	case "refund":
-		e.Kind, e.OrderID, e.CartID, e.Products = event.OrderRefunded, id, "", nil
-	case "unsubscribe":
-		e.Kind = event.Unsubscribed
-	case "me":
-		e.Kind, e.Traits = event.Identify, event.Traits{Email: "m@example.com", Consent: event.ConsentYes}
-	case "join", "sent", "skipped":
-	default:
-		t.Fatalf("story word %q", word)
+	}
+	e := r.event(t, what, id, parse(own))
+	who := &r.p
+	if what == "visitor" {
+		who = &r.v
 	}
 	// The timers that the message's watermark passes fire before it.
 	r.advance(max(r.now, parse(read)-watermarkLag))
@@ -159,6 +138,36 @@ func (r *rig) word(t *testing.T, word string) {
 	r.t.Arm(r.subject(), &ch, &out)
 	r.take(&out, r.now)
 	r.advance(r.now)
+}
+
+// event is what a word of a story tells of.
+func (r *rig) event(t *testing.T, what, id string, at int64) *event.Event {
+	t.Helper()
+	r.n++
+	e := &event.Event{Time: at, MessageID: fmt.Sprint(r.n), CartID: id,
+		Products: []event.Product{{ID: "mug", Name: "Mug", Price: 1500, HasPrice: true, Quantity: 1}}}
+	switch what {
+	case "cart", "visitor":
+		e.Kind = event.ProductAdded
+	case "off":
+		e.Kind, e.Off = event.ProductAdded, true
+	case "drop":
+		e.Kind = event.ProductRemoved
+	case "see":
+		e.Kind, e.Products = event.CartViewed, nil
+	case "order":
+		e.Kind, e.OrderID, e.CartID = event.OrderCompleted, id, ""
+	case "refund":
+		e.Kind, e.OrderID, e.CartID, e.Products = event.OrderRefunded, id, "", nil
+	case "unsubscribe":
+		e.Kind = event.Unsubscribed
+	case "me":
+		e.Kind, e.Traits = event.Identify, event.Traits{Email: "m@example.com", Consent: event.ConsentYes}
+	case "join", "sent", "skipped":
+	default:
+		t.Fatalf("story word %q", what)
+	}
+	return e
 }
 
 // watermarkLag is how far the watermark stands behind the newest event.
@@ -441,16 +450,45 @@ func TestMergeStates(t *testing.T) {
 	}
 }
 
+// act is something done in a random history, at a minute.
+type act struct {
+	cart, kind string
+	at         int64
+}
+
+// mailsOf is the naive model: the mails about a cart, from its whole history. The
+// watermark runs a minute behind, and must pass a deadline before the next event.
+func mailsOf(cart string, acts []act, end int64) []string {
+	var out []string
+	units, last := 0, int64(-1)
+	for _, a := range append(slices.Clone(acts), act{at: end}) {
+		if units > 0 && last >= 0 && a.at-1 >= last+60 {
+			out = append(out, fmt.Sprintf("mail:%s@%dm", cart, last+60))
+			last = -1
+		}
+		switch {
+		case a.kind == "order":
+			units, last = 0, -1
+		case a.cart != cart:
+		case a.kind == "cart":
+			units++
+			last = a.at
+		case a.kind == "drop":
+			if units > 0 {
+				last = a.at
+			}
+			units = max(units-1, 0)
+		}
+	}
+	return out
+}
+
 // At any moment the state can be stored and read back, and the decisions are those of
 // a naive model that looks at the whole history.
 func TestFiresAsModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		r := newRig(cartRule)
 		r.word(t, "me@0m")
-		type act struct {
-			cart, kind string
-			at         int64
-		}
 		var acts []act
 		at := int64(0)
 		for range rapid.SampledFrom([]int{3, 8, 25}).Draw(rt, "events") {
@@ -471,40 +509,8 @@ func TestFiresAsModel(t *testing.T) {
 			}
 		}
 		r.advance(testBase + (at+500)*60_000)
-		var want []string
-		for _, cart := range []string{"a", "b", "c"} {
-			units, last := 0, int64(-1)
-			flush := func(next int64) {
-				// The watermark runs a minute behind: it must pass the deadline before the next event.
-				if units > 0 && last >= 0 && next-1 >= last+60 {
-					want = append(want, fmt.Sprintf("mail:%s@%dm", cart, last+60))
-					last = -1
-				}
-			}
-			for _, a := range acts {
-				flush(a.at)
-				switch {
-				case a.kind == "order":
-					units, last = 0, -1
-				case a.cart != cart:
-				case a.kind == "cart":
-					units++
-					last = a.at
-				case a.kind == "drop":
-					if units > 0 {
-						last = a.at
-					}
-					units = max(units-1, 0)
-				}
-			}
-			flush(at + 500)
-		}
-		var got []string
-		for _, l := range r.log {
-			if strings.HasPrefix(l, "mail:") {
-				got = append(got, l)
-			}
-		}
+		want := slices.Concat(mailsOf("a", acts, at+500), mailsOf("b", acts, at+500), mailsOf("c", acts, at+500))
+		got := slices.DeleteFunc(slices.Clone(r.log), func(l string) bool { return !strings.HasPrefix(l, "mail:") })
 		slices.Sort(got)
 		slices.Sort(want)
 		if !slices.Equal(got, want) {
