@@ -225,8 +225,8 @@ func TestConsent(t *testing.T) {
 		var ch Change
 		for i, word := range strings.Fields(story) {
 			who := 0
-			if strings.HasPrefix(word, "visitor-") {
-				who, word = 1, strings.TrimPrefix(word, "visitor-")
+			if after, ok := strings.CutPrefix(word, "visitor-"); ok {
+				who, word = 1, after
 			}
 			what, at, _ := strings.Cut(word, "@")
 			n, _ := strconv.Atoi(at)

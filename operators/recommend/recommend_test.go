@@ -88,7 +88,7 @@ func (s *shop) story(t *testing.T, story string) {
 		if e.Kind == event.OrderCompleted {
 			e.OrderID = fmt.Sprint("o", n, word)
 		}
-		for _, id := range strings.Split(parts[2], ",") {
+		for id := range strings.SplitSeq(parts[2], ",") {
 			e.Products = append(e.Products, event.Product{ID: id, Name: "the " + id, Price: 100, HasPrice: true, Quantity: 1})
 		}
 		s.feed(e)

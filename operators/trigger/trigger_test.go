@@ -181,7 +181,7 @@ var (
 func fires(t *testing.T, r *rig, story string) string {
 	t.Helper()
 	r.word(t, "me@0m")
-	for _, w := range strings.Fields(story) {
+	for w := range strings.FieldsSeq(story) {
 		r.word(t, w)
 	}
 	return strings.Join(r.log, " ")
@@ -358,7 +358,7 @@ func TestRecheck(t *testing.T) {
 		r := newRig(rule)
 		fires(t, r, before)
 		d := r.all[len(r.all)-1]
-		for _, w := range strings.Fields(after) {
+		for w := range strings.FieldsSeq(after) {
 			r.word(t, w)
 		}
 		if got, _, _ := strings.Cut(r.t.Recheck(&d, &r.p, r.now), ":"); got != want {
