@@ -3,6 +3,8 @@ package configs
 import (
 	"fmt"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -415,7 +417,7 @@ func (f function) count() string {
 	if f.variadic {
 		return "two or more"
 	}
-	return fmt.Sprint(len(f.takes))
+	return strconv.Itoa(len(f.takes))
 }
 
 // common is the type that holds two numbers.
@@ -428,10 +430,5 @@ func common(a, b Type) Type {
 
 // contains reports whether the list holds the name.
 func contains(list []string, name string) bool {
-	for _, s := range list {
-		if s == name {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(list, name)
 }

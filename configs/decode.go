@@ -25,7 +25,7 @@ func (d *decoding) into(n *node, v reflect.Value, path string) {
 		return
 	}
 	if v.Kind() == reflect.Struct && v.CanAddr() {
-		if f, ok := v.Addr().Interface().(defaulter); ok {
+		if f, ok := reflect.TypeAssert[defaulter](v.Addr()); ok {
 			f.defaults()
 		}
 	}
@@ -75,7 +75,7 @@ func (d *decoding) fields(n *node, v reflect.Value, path string) {
 		before := len(d.problems)
 		at := n.get(name)
 		d.into(at, field, join(path, name))
-		given, ok := field.Interface().(time.Duration)
+		given, ok := reflect.TypeAssert[time.Duration](field)
 		if ok && at != nil && at.kind == kindText && given == 0 && f.Tag.Get("zero") == "" && len(d.problems) == before {
 			d.refuse(at.line, at.column, join(path, name), "got no time, expected more than 0s")
 		}

@@ -58,17 +58,18 @@ func checkText(t testing.TB, text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// seeded returns a test of one seeded error in the text: old is replaced by new, and
+// seeded returns a test of one seeded error in the text: old is replaced by put, and
 // want is everything that is said.
-func seeded(t *testing.T, text string) func(old, new string, want ...string) {
-	return func(old, new string, want ...string) {
+func seeded(t *testing.T, text string) func(old, put string, want ...string) {
+	t.Helper()
+	return func(old, put string, want ...string) {
 		t.Helper()
 		if strings.Count(text, old) != 1 {
 			t.Fatalf("%q stands %d times in the text", old, strings.Count(text, old))
 		}
-		got := checkText(t, strings.Replace(text, old, new, 1))
+		got := checkText(t, strings.Replace(text, old, put, 1))
 		if got != strings.Join(want, "\n") {
-			t.Errorf("%q for %q:\n got %s\nwant %s", new, old, got, strings.Join(want, "\n     "))
+			t.Errorf("%q for %q:\n got %s\nwant %s", put, old, got, strings.Join(want, "\n     "))
 		}
 	}
 }

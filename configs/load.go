@@ -372,8 +372,7 @@ func (g *loading) read(path string) ([]byte, error) {
 
 // cause is an error of the file system without the path, which the problem names.
 func cause(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
 	}
 	return err

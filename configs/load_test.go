@@ -277,14 +277,14 @@ func scalar(t *rapid.T, text string) string {
 
 func TestVersion(t *testing.T) {
 	before := loadText(t, base).Journeys[0].Version
-	f := func(old, new string, same bool) {
+	f := func(old, put string, same bool) {
 		t.Helper()
 		if !strings.Contains(base, old) {
 			t.Fatalf("%q is not in the text", old)
 		}
-		after := loadText(t, strings.Replace(base, old, new, 1)).Journeys[0].Version
+		after := loadText(t, strings.Replace(base, old, put, 1)).Journeys[0].Version
 		if (before == after) != same {
-			t.Errorf("%q for %q: %s, before %s", new, old, after, before)
+			t.Errorf("%q for %q: %s, before %s", put, old, after, before)
 		}
 	}
 	f("wait: 1h", "wait: 60m", true)

@@ -197,8 +197,7 @@ func (r *reader) parse(tokens token.Tokens) (f *ast.File, err error) {
 // syntax notes what the parser said, at its place.
 func (r *reader) syntax(err error) {
 	message, line, column := err.Error(), 1, 1
-	var at yaml.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[yaml.Error](err); ok {
 		message = at.GetMessage()
 		if t := at.GetToken(); t != nil && t.Position != nil {
 			line, column = t.Position.Line, t.Position.Column

@@ -21,8 +21,7 @@ type validation struct {
 // run notes everything that the schema refuses.
 func (v *validation) run() {
 	err := v.schema.Validate(v.root.plain())
-	var refused *jsonschema.ValidationError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*jsonschema.ValidationError](err); ok {
 		v.leaves(refused)
 	} else if err != nil {
 		v.refuse(v.root.line, v.root.column, "", "cannot be checked: %v", err)

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"millrace/operators/event"
-
 	"pgregory.net/rapid"
+
+	"millrace/operators/event"
 )
 
 func TestNumbers(t *testing.T) {

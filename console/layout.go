@@ -70,7 +70,7 @@ func layOut(n int, links []link, m measure) drawing {
 	connect(rows, links, layer, place)
 	order(rows)
 	settle(rows, m)
-	return finish(n, links, layer, rows, m)
+	return finish(n, links, rows, m)
 }
 
 // cutCycles marks what closes a cycle as a back link.
@@ -331,7 +331,7 @@ func pull(rows [][]slot, d int, m measure) {
 }
 
 // finish turns slots into boxes and routes, moved so that everything starts at 0.
-func finish(n int, links []link, layer []int, rows [][]slot, m measure) drawing {
+func finish(n int, links []link, rows [][]slot, m measure) drawing {
 	low := 0.0
 	for d, row := range rows {
 		for i, s := range row {

@@ -19,8 +19,11 @@ func pipeServer(t *testing.T, c *Console) (client *http.Client, stop func()) {
 	t.Helper()
 	l := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
 	srv := &http.Server{Handler: c}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(l) }()
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = srv.Serve(l) // ends when it is closed
+	}()
 	tr := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return l.dial(ctx) }}
 	return &http.Client{Transport: tr}, func() {
 		tr.CloseIdleConnections()
@@ -93,11 +96,11 @@ type reader struct {
 
 func subscribe(t *testing.T, client *http.Client, topic string) *reader {
 	t.Helper()
-	resp, err := client.Get("http://127.0.0.1:8080/live?page=" + topic)
+	resp, err := client.Get("http://127.0.0.1:8080/live?page=" + topic) //nolint:bodyclose // reader.close does
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
+	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
 		t.Fatalf("live answers %s %v", resp.Status, resp.Header)
 	}
 	s := bufio.NewScanner(resp.Body)
@@ -168,7 +171,7 @@ func TestLive(t *testing.T) {
 		if n := c.hub.size(); n != 0 {
 			t.Errorf("%d subscribers are left", n)
 		}
-		if resp, err := client.Get("http://127.0.0.1:8080/live?page=overview"); err != nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+		if resp, err := client.Get("http://127.0.0.1:8080/live?page=overview"); err != nil || resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 			t.Errorf("after the end: %v %v", resp, err)
 		} else {
 			_ = resp.Body.Close()
@@ -238,7 +241,7 @@ func TestLiveLimits(t *testing.T) {
 		slow := subscribe(t, client, "overview") // never reads: net.Pipe holds nothing
 		defer slow.close()
 		resp, err := client.Get("http://127.0.0.1:8080/live?page=overview")
-		if err != nil || resp.StatusCode != 503 {
+		if err != nil || resp.StatusCode != http.StatusServiceUnavailable {
 			t.Fatalf("the third: %v %v", resp, err)
 		}
 		_ = resp.Body.Close()

@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -87,7 +88,7 @@ func webVersion() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("console: read embedded files: %w", err)
 	}
-	return fmt.Sprintf("%x", h.Sum64()), nil
+	return strconv.FormatUint(h.Sum64(), 16), nil
 }
 
 // assets serves the script, the style sheet and the icon.

@@ -2,6 +2,7 @@ package shop
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,11 +43,9 @@ func (s *Simulation) Delivered(m MailSeen) {
 	}
 	p := &s.people[who]
 	hash := hashText(m.ID)
-	for _, seen := range p.mails {
-		if seen == hash {
-			s.stats.MailsRepeated++
-			return
-		}
+	if slices.Contains(p.mails, hash) {
+		s.stats.MailsRepeated++
+		return
 	}
 	p.mails = append(p.mails[max(0, len(p.mails)+1-maxMails):], hash)
 	s.stats.MailsSeen++

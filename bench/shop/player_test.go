@@ -283,7 +283,7 @@ func TestHTTPPost(t *testing.T) {
 		client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 			body, _ := io.ReadAll(r.Body)
 			user, password, _ := r.BasicAuth()
-			if r.URL.String() != "http://shop.test/v1/batch" || r.Method != "POST" || user != "key" || password != "" || string(body) != "{}" {
+			if r.URL.String() != "http://shop.test/v1/batch" || r.Method != http.MethodPost || user != "key" || password != "" || string(body) != "{}" {
 				t.Errorf("%s %s %q %q", r.Method, r.URL, user, body)
 			}
 			return &http.Response{StatusCode: status, Header: http.Header{"Retry-After": {header}, "Location": {"/elsewhere"}}, Body: io.NopCloser(strings.NewReader("{}"))}, nil

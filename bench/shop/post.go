@@ -34,7 +34,7 @@ func HTTPPost(client *http.Client, base, writeKey string) Post {
 		if err != nil {
 			return fmt.Errorf("post events: %w", err)
 		}
-		defer answer.Body.Close()
+		defer func() { _ = answer.Body.Close() }()
 		_, _ = io.Copy(io.Discard, io.LimitReader(answer.Body, 64<<10)) // so that the connection is used again
 		return judge(answer)
 	}

@@ -76,7 +76,7 @@ func TestCentsRefusesWhatIsNoPrice(t *testing.T) {
 // The kinds that have a name are exactly the track calls, and every name leads back to
 // its kind.
 func TestEventNames(t *testing.T) {
-	for k := event.Unknown; k < event.KindCount; k++ {
+	for k := range event.KindCount {
 		name := eventName(k)
 		if track := k >= event.ProductViewed && k <= lastKind; track != (name != "") {
 			t.Errorf("kind %d is called %q", k, name)

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -250,10 +251,10 @@ func TestPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = p.Close()
-	if _, err := p.Dial(t.Context()); err != net.ErrClosed {
+	if _, err := p.Dial(t.Context()); !errors.Is(err, net.ErrClosed) {
 		t.Fatal(err)
 	}
-	if _, err := p.Accept(); err != net.ErrClosed {
+	if _, err := p.Accept(); !errors.Is(err, net.ErrClosed) {
 		t.Fatal(err)
 	}
 	if p.Addr().Network() != "pipe" || p.Addr().String() != "pipe" {

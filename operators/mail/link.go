@@ -187,8 +187,7 @@ var (
 
 // answer turns a refusal read by textproto into the type of the client.
 func answer(err error) error {
-	var refusal *textproto.Error
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*textproto.Error](err); ok {
 		return &smtp.SMTPError{Code: refusal.Code}
 	}
 	return err

@@ -77,6 +77,7 @@ func journal(t testing.TB, dir string, o JournalOptions) *Journal {
 }
 
 func jobFor(t testing.TB, decision string) Job {
+	t.Helper()
 	m := sample(decision)
 	return Job{Decision: decision, Effect: "row-" + decision, Person: "p-ann", List: "cart", To: m.To.Addr,
 		Render: func(context.Context) (Letter, error) {

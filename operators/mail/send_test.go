@@ -504,8 +504,7 @@ func TestSendConcurrent(t *testing.T) {
 					if errors.Is(err, ErrInFlight) {
 						break
 					}
-					var retry *RetryError
-					if errors.As(err, &retry) {
+					if _, ok := errors.AsType[*RetryError](err); ok {
 						continue
 					}
 					if err != nil || r.Receipt.Outcome != event.Sent {

@@ -169,8 +169,7 @@ func (s *SMTP) Deliver(ctx context.Context, t Transaction) Delivery {
 	for fresh := false; ; fresh = true {
 		l, err := s.take(ctx, fresh)
 		if err != nil {
-			var stage stageError
-			if errors.As(err, &stage) {
+			if stage, ok := errors.AsType[stageError](err); ok {
 				return stage.delivery()
 			}
 			return Delivery{Status: NotSent, Stage: StageDial, Err: err}

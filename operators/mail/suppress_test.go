@@ -192,7 +192,9 @@ func TestSuppressedModel(t *testing.T) {
 				delete(model, k)
 				err = s.Remove(k[0], k[1])
 			default:
-				err = s.Close()
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
 				if s, err = OpenSuppressed(path, SuppressOptions{NoSync: true}); err != nil {
 					t.Fatal(err)
 				}

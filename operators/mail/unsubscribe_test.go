@@ -108,7 +108,7 @@ func TestUnsubscribeFault(t *testing.T) {
 	s := signer(t, "k")
 	token, _ := s.Unsubscribe(Leave{Person: "p"})
 	u := NewUnsubscribe(s, func(context.Context, Leave) error { return errors.New("disk full: p") })
-	r := httptest.NewRequest("POST", "/u/"+token, strings.NewReader(clickBody))
+	r := httptest.NewRequest(http.MethodPost, "/u/"+token, strings.NewReader(clickBody))
 	r.Header.Set("Content-Type", form)
 	w := httptest.NewRecorder()
 	u.ServeHTTP(w, r)
@@ -139,7 +139,7 @@ func TestUnsubscribeLater(t *testing.T) {
 		if got := outcome(s.Send(t.Context(), jobFor(t, "waits"))); got != "retry" {
 			t.Fatal(got)
 		}
-		r := httptest.NewRequest("POST", "/u/"+token, strings.NewReader(clickBody))
+		r := httptest.NewRequest(http.MethodPost, "/u/"+token, strings.NewReader(clickBody))
 		r.Header.Set("Content-Type", form)
 		w := httptest.NewRecorder()
 		u.ServeHTTP(w, r)
@@ -289,7 +289,7 @@ func FuzzUnsubscribeBody(f *testing.F) {
 	f.Add("multipart/form-data; boundary=\"\"", multi)
 	f.Add(form, url.Values{"a": {"b"}}.Encode())
 	f.Fuzz(func(t *testing.T, kind, body string) {
-		r := httptest.NewRequest("POST", "/u/x", strings.NewReader(body))
+		r := httptest.NewRequest(http.MethodPost, "/u/x", strings.NewReader(body))
 		r.Header.Set("Content-Type", kind)
 		if oneClick(r) && !strings.Contains(strings.ToLower(body), "n") {
 			t.Fatalf("%q, %q was taken", kind, body)
