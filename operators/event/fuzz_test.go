@@ -10,7 +10,7 @@ import (
 // seeds are messages of every shape.
 func seeds() []string {
 	list := []string{
-		segmentBatch, rudderOrder, plainTrack, "", "[", "{}", `[1,"x",null]`,
+		segmentBatch, rudderOrder, plainTrack, "", "[", "{}", `[1,"x",null]`, "{\"type\":\"page\",\"userId\":\"\x7f\"}",
 		track("purchase", `{"items":[{"item_id":"a"},{"id":1e2}],"value":"1.299,00 €","products":"[{\"sku\":\"x\"}]"}`),
 		track("Order Completed", `{"products":[{"product_id":"\u0000\ud83d\ude00\ud800","price":"$1","quantity":-1}],"total":1e2,"tax":0.5}`),
 		`{"type":"identify","userId":"a","userId":"b","traits":{"consent":{"m\u0061rketing":"no"},"email":null},"context":{"library":{"name":"analytics-go"},"userAgent":"bot"}}`,
