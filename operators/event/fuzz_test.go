@@ -71,7 +71,7 @@ func checkPaths(t *testing.T, data []byte) {
 
 // FuzzValid holds the scanner against encoding/json.
 func FuzzValid(f *testing.F) {
-	for _, s := range append(seeds(), `"\u12"`, "-", "1.", "1e+", "01", `{"a" :1 , "b":[ ]}`, `[1,]`, `{"a":1,}`, "\"\x7f\"", `"\x"`) {
+	for _, s := range append(seeds(), `"\u12"`, "-", "1.", "1e+", "01", `{"a" :1 , "b":[ ]}`, `[1,]`, `{"a":1,}`, strings.Repeat(`{"a":[`, 50)+strings.Repeat("]}", 50), strings.Repeat("[", 70)+strings.Repeat("}", 70), "\"\x7f\"", `"\x"`) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
