@@ -138,8 +138,9 @@ func TestSDKShapes(t *testing.T) {
 		func(e *Event) bool { return e.Kind == Group && e.Traits.Email == "" })
 }
 
-func TestRejects(t *testing.T) {
-	f := func(data string, want ...Code) {
+// rejected checks the codes of a message's records, "" for an event.
+func rejected(t *testing.T) func(data string, want ...Code) {
+	return func(data string, want ...Code) {
 		t.Helper()
 		records := NewDecoder(Options{}).DecodeAll(nil, []byte(data), received)
 		var got []Code
@@ -157,13 +158,37 @@ func TestRejects(t *testing.T) {
 			t.Fatalf("%.200s: got %s, want %v", data, show(records), want)
 		}
 	}
+}
+
+// nest is an event nested n deep.
+func nest(n int) string {
+	return track("x", strings.Repeat(`{"a":`, n-1)+"1"+strings.Repeat("}", n-1))
+}
+
+func TestLimits(t *testing.T) {
+	f := rejected(t)
 	good := track("x", `{}`)
-	nest := func(n int) string {
-		return track("x", strings.Repeat(`{"a":`, n-1)+"1"+strings.Repeat("}", n-1))
-	}
 	keys := func(n int) string { // of which 5 are the event's own
 		return track("x", "{"+strings.TrimSuffix(strings.Repeat(`"k":1,`, n-5), ",")+"}")
 	}
+	// Limits: the last that passes and the first that does not.
+	f(nest(MaxDepth), "")
+	f(nest(MaxDepth+1), TooDeep)
+	f(`[`+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+`,`+good+`]`, TooLarge, "")
+	f(keys(MaxKeys), "")
+	f(keys(MaxKeys+1), TooLarge)
+	frame := len(track("x", `{"a":""}`))
+	f(track("x", `{"a":"`+strings.Repeat("a", MaxEvent-frame)+`"}`), "")
+	f(track("x", `{"a":"`+strings.Repeat("a", MaxEvent-frame+1)+`"}`), TooLarge)
+	f(track("x", `{"a":"`+strings.Repeat("a", 10<<20)+`"}`), TooLarge)
+	many := make([]Code, MaxBatch+2)
+	many[MaxBatch], many[MaxBatch+1] = BatchTooLong, BatchTooLong
+	f(`[`+strings.TrimSuffix(strings.Repeat(good+",", MaxBatch+2), ",")+`]`, many...)
+}
+
+func TestRejects(t *testing.T) {
+	f := rejected(t)
+	good := track("x", `{}`)
 	f("", NotJSON)
 	f(" ", NotJSON)
 	f("null", BadType)
@@ -193,19 +218,6 @@ func TestRejects(t *testing.T) {
 		"", BadType, NoEventName, TooDeep, NotJSON, "")
 	f(`{"batch":[]}`)
 	f(`[]`)
-	// Limits: the last that passes and the first that does not.
-	f(nest(MaxDepth), "")
-	f(nest(MaxDepth+1), TooDeep)
-	f(`[`+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+`,`+good+`]`, TooLarge, "")
-	f(keys(MaxKeys), "")
-	f(keys(MaxKeys+1), TooLarge)
-	frame := len(track("x", `{"a":""}`))
-	f(track("x", `{"a":"`+strings.Repeat("a", MaxEvent-frame)+`"}`), "")
-	f(track("x", `{"a":"`+strings.Repeat("a", MaxEvent-frame+1)+`"}`), TooLarge)
-	f(track("x", `{"a":"`+strings.Repeat("a", 10<<20)+`"}`), TooLarge)
-	many := make([]Code, MaxBatch+2)
-	many[MaxBatch], many[MaxBatch+1] = BatchTooLong, BatchTooLong
-	f(`[`+strings.TrimSuffix(strings.Repeat(good+",", MaxBatch+2), ",")+`]`, many...)
 	// An event with a property of its own called batch is an event.
 	f(`{"type":"identify","userId":"u","batch":[1]}`, "")
 	f("\xef\xbb\xbf"+good, "")
