@@ -80,8 +80,8 @@ type Log struct {
 	fillMu sync.Mutex // held by the one who asks the server for the fill
 	fill   fillGauge
 
-	reconnects atomic.Uint64
-	closed     chan struct{} // closed with the connection
+	link   atomic.Pointer[chan struct{}] // closed and replaced when the connection is made again
+	closed chan struct{}                 // closed with the connection
 }
 
 // State is how the log stands.
@@ -97,6 +97,7 @@ type State struct {
 func Open(ctx context.Context, o Options) (*Log, error) {
 	o = o.withDefaults()
 	l := &Log{opts: o, closed: make(chan struct{})}
+	l.relink()
 	nc, err := l.connect()
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w: %w", o.Stream, ErrUnavailable, err)
@@ -116,7 +117,7 @@ func (l *Log) connect() (*nats.Conn, error) {
 		nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectBufSize(-1), // a publish while disconnected fails at once: it is not stored
 		nats.ClosedHandler(func(*nats.Conn) { close(l.closed) }),
-		nats.ReconnectHandler(func(*nats.Conn) { l.reconnects.Add(1) }),
+		nats.ReconnectHandler(func(*nats.Conn) { l.relink() }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				l.opts.Logger.Warn("lost the connection to the log", "error", err)
@@ -133,6 +134,15 @@ func (l *Log) connect() (*nats.Conn, error) {
 		return nats.Connect(l.opts.URL, opts...)
 	default:
 		return nil, errors.New("neither a server nor a URL is given")
+	}
+}
+
+// relink tells the readers that the connection was made again: what they asked for
+// is forgotten.
+func (l *Log) relink() {
+	link := make(chan struct{})
+	if old := l.link.Swap(&link); old != nil {
+		close(*old)
 	}
 }
 
