@@ -265,8 +265,20 @@ func (l *Log) Purge(ctx context.Context, seq uint64) error {
 // Erase overwrites and deletes one message, leaving a gap that the reader reports
 // unless ReaderOptions.Erased explains it.
 func (l *Log) Erase(ctx context.Context, seq uint64) error {
-	if err := l.str.SecureDeleteMsg(ctx, seq); err != nil {
-		return logError(fmt.Sprintf("erase message %d of %s", seq, l.opts.Stream), err)
+	return erase(ctx, l.str, fmt.Sprintf("erase message %d of %s", seq, l.opts.Stream), seq)
+}
+
+// erase overwrites and deletes one message of s.
+func erase(ctx context.Context, s jetstream.Stream, what string, seq uint64) error {
+	err := s.SecureDeleteMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		// The client drops the code that would say why, so ask.
+		if _, gone := s.GetMsg(ctx, seq); errors.Is(gone, jetstream.ErrMsgNotFound) {
+			err = gone
+		}
+	}
+	if err != nil {
+		return logError(what, err)
 	}
 	return nil
 }
