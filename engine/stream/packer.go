@@ -404,6 +404,5 @@ func (p *packer) close() {
 	p.closed = true
 	p.mu.Unlock()
 	p.poke()
-	p.done.Wait()
-	p.js.CleanupPublisher()
+	p.done.Wait() // what the client library keeps for its acknowledgements ends with the connection
 }
