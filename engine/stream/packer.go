@@ -362,8 +362,7 @@ func (p *packer) send(data []byte) (jetstream.PubAckFuture, error) {
 		return nil, fmt.Errorf("%w: %.0f %% of its limit are used", ErrFull, 100*fill)
 	}
 	// Without retries messages stay in their order; the client tries again.
-	ack, err := p.js.PublishMsgAsync(&nats.Msg{Subject: p.opts.subject, Data: data},
-		jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(l.opts.Stream))
+	ack, err := p.js.PublishMsgAsync(&nats.Msg{Subject: p.opts.subject, Data: data}, jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return nil, logError("publish to "+l.opts.Stream, err)
 	}
@@ -379,7 +378,8 @@ func (p *packer) answerAll() {
 		err := f.err
 		if err == nil {
 			select {
-			case <-f.ack.Ok():
+			case ack := <-f.ack.Ok():
+				err = p.opts.log.took(ack, p.opts.log.opts.Stream)
 				p.messages.Add(1)
 				p.events.Add(uint64(f.n)) //nolint:gosec // a count
 			case err = <-f.ack.Err():
