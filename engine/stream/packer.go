@@ -79,7 +79,7 @@ func (o packerOptions) withDefaults() packerOptions {
 	o.eventsMax = cmp.Or(o.eventsMax, 500)          // beyond it the cost of a message is spread thin already
 	o.bytesMax = cmp.Or(o.bytesMax, 512<<10)        // half of what an ordinary NATS server takes
 	o.linger = cmp.Or(o.linger, 2*time.Millisecond) // below what any client notices
-	o.inFlight = cmp.Or(o.inFlight, 4)              // the server stores one after the other anyway
+	o.inFlight = max(o.inFlight, 2)                 // one is being stored, one stands ready: more would only make messages smaller
 	o.refuseAt = cmp.Or(o.refuseAt, 0.9)            // the last tenth is for the engine's own messages
 	return o
 }
@@ -149,7 +149,7 @@ func newPacker(o packerOptions) (*packer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start packer: %w", err)
 	}
-	p := &packer{opts: o, js: js, wake: make(chan struct{}, 1), sent: make(chan flight, o.inFlight)}
+	p := &packer{opts: o, js: js, wake: make(chan struct{}, 1), sent: make(chan flight, o.inFlight-2)} // one more is waited for, and one waits to be handed over
 	p.done.Add(2)
 	go p.cutAll()
 	go p.answerAll()
