@@ -42,8 +42,8 @@ func AddLazyStage[T any](g *Graph, name string, encode func(b []byte, v T) []byt
 
 // How far lazy cells may trail.
 const (
-	lazyEpochs = 64      // about a second of recovery under full load
-	lazyValues = 50_000  // dirty values cannot be evicted
+	lazyEpochs = 64     // about a second of recovery under full load
+	lazyValues = 50_000 // dirty values cannot be evicted
 	redoPart   = 512 << 10
 )
 
@@ -202,6 +202,7 @@ func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 		if n, _ := c.Dirty(); everything || n > lazyValues {
 			until = r.Epoch
 		}
+		c.Flush(r, until, e.limitB*4/10) // the open epoch itself takes at most half
 		if epoch, any := c.Oldest(); any {
 			oldest = min(oldest, epoch)
 		}
