@@ -123,8 +123,32 @@ type relation struct {
 
 // neighbour is another item and the units shared with it.
 type neighbour struct {
+	head  uint64 // the first eight bytes of id, which order as id does: most comparisons end here
 	id    string
 	count float64
+}
+
+// headOf is the beginning of an id as a number that orders as the id does.
+func headOf(id string) uint64 {
+	var b [8]byte
+	copy(b[:], id)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// find is where id stands in a list, or belongs.
+func find(list []neighbour, id string) (at int, ok bool) {
+	head := headOf(id)
+	low, high := 0, len(list)
+	for low < high {
+		mid := int(uint(low+high) >> 1) //nolint:gosec // bounded by MaxNeighbours
+		n := &list[mid]
+		if n.head < head || n.head == head && n.id < id {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low, low < len(list) && list[low].id == id
 }
 
 // Apply adds a touch to the record of its item. It keeps nothing of t.
@@ -156,12 +180,12 @@ func (n *relation) add(id string, w float64) uint32 {
 // addTo adds to the count of an id in a list of bounded length, and says how many
 // others had to leave it. bound is at most MaxNeighbours.
 func addTo(list []neighbour, id string, w float64, bound int) ([]neighbour, uint32) {
-	at, ok := slices.BinarySearchFunc(list, id, func(a neighbour, id string) int { return strings.Compare(a.id, id) })
+	at, ok := find(list, id)
 	if ok {
 		list[at].count += w
 		return list, 0
 	}
-	list = slices.Insert(list, at, neighbour{id: strings.Clone(id), count: w})
+	list = slices.Insert(list, at, neighbour{head: headOf(id), id: strings.Clone(id), count: w})
 	if len(list) <= bound {
 		return list, 0
 	}
@@ -226,7 +250,7 @@ func (i *Item) Units(r Relation, now int64) float64 { return i.value(i.relations
 // another: at least so many, if the bound dropped neighbours.
 func (i *Item) Shared(r Relation, other string, now int64) float64 {
 	n := &i.relations[r]
-	at, ok := slices.BinarySearchFunc(n.list, other, func(a neighbour, id string) int { return strings.Compare(a.id, id) })
+	at, ok := find(n.list, other)
 	if !ok {
 		return 0
 	}
@@ -303,6 +327,7 @@ func (i *Item) read(w *profile.Wire) {
 		for j := range n.list {
 			a := &n.list[j]
 			a.id, a.count = w.String(), w.Float()
+			a.head = headOf(a.id)
 			if j > 0 && a.id <= n.list[j-1].id {
 				w.Fail("neighbours out of order")
 			}

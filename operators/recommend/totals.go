@@ -159,6 +159,7 @@ func (s *Totals) DecodeFrom(b []byte) error {
 	s.popular = make([]neighbour, w.Len(MaxPopular, 9))
 	for i := range s.popular {
 		s.popular[i] = neighbour{id: w.String(), count: w.Float()}
+		s.popular[i].head = headOf(s.popular[i].id)
 		if i > 0 && s.popular[i].id <= s.popular[i-1].id {
 			w.Fail("popular items out of order")
 		}
