@@ -1,0 +1,56 @@
+# Everything that is done with this project by hand or in CI. Needed: Go, gcc (for
+# `make race` only), git and make. Modules are fetched by the go command itself.
+
+GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+# One set of flags for build, tests and lint, so that each package is compiled once.
+# Your own GOFLAGS are kept.
+GOFLAGS := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath)
+CGO_ENABLED ?= 0
+export GOFLAGS CGO_ENABLED
+
+ARGS     ?=
+P        ?= 2
+TIMEOUT  ?= 10m
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+.PHONY: dev test build race fuzz lint fmt bench eval clean help
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+dev: build ## run everything with a simulated shop; ARGS="--for 40s --seed 7" passes flags
+	bin/millrace dev $(ARGS)
+
+test: ## run every test, the tidy test included
+	go test -p $(P) -timeout $(TIMEOUT) ./...
+
+build: ## make bin/millrace, one static binary
+	go build -ldflags '-s -w' -o bin/millrace ./cmd/millrace
+
+race: ## run the tests in short form under the race detector (needs gcc)
+	CGO_ENABLED=1 go test -race -short -p $(P) -timeout $(TIMEOUT) ./...
+
+fuzz: ## fuzz each target for FUZZTIME
+	@for pkg in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
+		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+			echo "$$pkg $$target"; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -parallel $(P) $$pkg || exit 1; \
+		done; \
+	done
+
+lint: ## check format and the rules of .golangci.yml
+	go run $(GOLANGCI) run --concurrency $(P)
+
+fmt: ## bring all files into the format that lint wants
+	go run $(GOLANGCI) fmt
+
+bench: ## measure: events per second and CPU seconds per million events, and each package
+	go test -run '^$$' -bench . -timeout 60m ./...
+
+eval: build ## train the subject model anew and print how well it heeds its condition
+	bin/millrace train --out bin/subject.safetensors
+
+clean: ## remove what was built; the data directory stays
+	rm -rf bin coverage.out
