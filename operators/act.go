@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strconv"
 	"time"
@@ -34,8 +33,9 @@ type SendOptions struct {
 	ShopURL string
 	// LinkURL is where the endpoints behind the links of a mail are reached.
 	LinkURL string
-	Track   bool // pixel and links report opens and clicks
-	Logger  *slog.Logger
+	// Replay says that the log is read after the fact: mails are taken to leave when
+	// they were decided.
+	Replay bool
 }
 
 // Mailer carries out the decisions to mail somebody. The order of its steps is the
@@ -70,7 +70,7 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 		return engine.Again, 0, err
 	}
 	r := event.Receipt{Decision: d.ID, Person: d.Person, Outcome: event.Skipped, At: v.Watermark}
-	if r.Reason = m.pipeline.triggers.Recheck(&d, &p, v.Watermark); r.Reason == "" {
+	if r.Reason = m.recheck(&d, &p, v.Watermark); r.Reason == "" {
 		result, err := m.o.Sender.Send(ctx, mail.Job{
 			Decision: d.ID, Person: d.Person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
 			Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, &d, &p) },
@@ -96,6 +96,13 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 		return engine.Again, time.Second, fmt.Errorf("receipt of row %d: %w", row.ID, err)
 	}
 	return engine.Reported, 0, nil
+}
+
+func (m *Mailer) recheck(d *event.Decision, p *profile.Person, now int64) string {
+	if m.o.Replay {
+		return m.pipeline.triggers.RecheckReplay(d, p)
+	}
+	return m.pipeline.triggers.Recheck(d, p, now)
 }
 
 // write makes the mail: recommendations, words, MIME.

@@ -53,6 +53,7 @@ type Pipeline struct {
 	recommender *recommend.Recommender
 	exclude     recommend.Exclude
 	never       map[string]bool
+	cache       itemCache
 }
 
 // Build makes the graph: address and visitor, which tell who is meant; person; item.
