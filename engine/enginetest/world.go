@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"millrace/engine"
 	"millrace/engine/stream"
@@ -68,7 +69,7 @@ func (w *World) Run(ctx context.Context, o engine.Options) error {
 	if w.stop != nil {
 		return errors.New("the world's engine runs already")
 	}
-	w.reader = w.Log.NewReader(stream.ReaderOptions{})
+	w.reader = w.Log.NewReader(stream.ReaderOptions{PullWait: time.Minute}) // in a bubble every wake-up costs
 	o.Source, o.Store, o.LogEnd = w.reader, w.Store, w.End
 	e, err := engine.Open(ctx, o)
 	if err != nil {
