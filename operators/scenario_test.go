@@ -2,6 +2,7 @@ package operators_test
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"millrace/engine/enginetest"
 	"millrace/operators/event"
 	"millrace/operators/mail"
+	"millrace/state"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden parts of testdata")
@@ -30,7 +32,7 @@ var update = flag.Bool("update", false, "rewrite the golden parts of testdata")
 // with the time of arrival, counted in hours and minutes from the first midnight (so
 // 34:00 is ten in the morning of the second day). A name that begins with "?" is an
 // anonymous visitor. The shop's own lines have "-" for a name: mail down, mail up,
-// stop, start, end.
+// receipts down, receipts up, stop, start, end.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -116,6 +118,10 @@ func (s *scene) line(f []string) {
 		s.down.Store(true)
 	case "mail up":
 		s.down.Store(false)
+	case "receipts down":
+		s.mute.Store(true)
+	case "receipts up":
+		s.mute.Store(false)
 	case "stop":
 		s.stop()
 	case "start":
@@ -220,7 +226,9 @@ func (s *scene) tell() string {
 	synctest.Wait()
 	var b bytes.Buffer
 	mails := s.inbox.List(0, 100)
-	slices.SortFunc(mails, func(x, y mail.Received) int { return int(x.ID - y.ID) })
+	slices.SortFunc(mails, func(x, y mail.Received) int {
+		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.To, y.To), cmp.Compare(x.ID, y.ID)) // several lanes send at once
+	})
 	for _, m := range mails {
 		fmt.Fprintf(&b, "%s mail to %s", s.at(m.At.UnixMilli()), m.To)
 		if m.Copy > 1 {
@@ -251,6 +259,11 @@ func (s *scene) tell() string {
 		s.why(&b, user)
 	}
 	st := s.Engine.Stats()
+	stored, err := enginetest.Dump(s.Store, state.SpaceTimers)
+	s.check(err)
+	if int64(len(stored)) != st.Timers {
+		s.t.Errorf("%d timers are counted, but stored are %q", st.Timers, stored)
+	}
 	fmt.Fprintf(&b, "\ntimers %d, outbox %d, without receipt %d, retries %d, dead letters %d\n",
 		st.Timers, st.Unresolved, st.Reported, st.Retries, len(s.pipeline.Counters.DeadLetters()))
 	return b.String()

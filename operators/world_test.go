@@ -17,6 +17,7 @@ import (
 	"millrace/configs"
 	"millrace/engine"
 	"millrace/engine/enginetest"
+	"millrace/engine/stream"
 	"millrace/operators"
 	"millrace/operators/content"
 	"millrace/operators/event"
@@ -89,6 +90,7 @@ type world struct {
 	pipe       *mail.Pipe
 	served     chan error
 	down       atomic.Bool // the inbox cannot be reached
+	mute       atomic.Bool // the log takes no receipts
 	journal    *mail.Journal
 	suppressed *mail.Suppressed
 	smtp       *mail.SMTP
@@ -163,6 +165,9 @@ func (w *world) tick(ctx context.Context, at int64) error {
 }
 
 func (w *world) receipt(ctx context.Context, id string, r *event.Receipt) error {
+	if w.mute.Load() {
+		return stream.ErrUnavailable
+	}
 	_, err := w.Log.Publish(ctx, "in.receipt", id, event.AppendReceipt(nil, r))
 	return err
 }
