@@ -17,7 +17,6 @@ import (
 	"millrace/configs"
 	"millrace/engine"
 	"millrace/engine/enginetest"
-	"millrace/engine/stream"
 	"millrace/operators"
 	"millrace/operators/content"
 	"millrace/operators/event"
@@ -166,7 +165,7 @@ func (w *world) tick(ctx context.Context, at int64) error {
 
 func (w *world) receipt(ctx context.Context, id string, r *event.Receipt) error {
 	if w.mute.Load() {
-		return stream.ErrUnavailable
+		return errDown
 	}
 	_, err := w.Log.Publish(ctx, "in.receipt", id, event.AppendReceipt(nil, r))
 	return err
