@@ -69,27 +69,23 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 	if err != nil {
 		return engine.Again, 0, err
 	}
-	r := event.Receipt{Decision: d.ID, Person: d.Person, Outcome: event.Skipped, At: v.Watermark}
-	if r.Reason = m.recheck(&d, &p, v.Watermark); r.Reason == "" {
-		result, err := m.o.Sender.Send(ctx, mail.Job{
-			Decision: d.ID, Person: d.Person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
-			Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, &d, &p) },
-		})
-		var retry *mail.RetryError
-		if errors.As(err, &retry) {
-			return engine.Again, retry.After, err
-		}
-		var refused *mail.AddressError
-		switch {
-		case errors.As(err, &refused):
-			r.Reason = "address refused: " + refused.Reason
-		case err != nil:
-			return engine.Again, time.Second, err
-		default:
-			r = result.Receipt
-			r.Person, r.At = d.Person, v.Watermark
-		}
+	result, err := m.o.Sender.Send(ctx, mail.Job{
+		Decision: d.ID, Person: d.Person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
+		Hold:   func() string { return m.recheck(&d, &p, v.Watermark) },
+		Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, &d, &p) },
+	})
+	r := result.Receipt
+	var retry *mail.RetryError
+	var refused *mail.AddressError
+	switch {
+	case errors.As(err, &retry):
+		return engine.Again, retry.After, err
+	case errors.As(err, &refused):
+		r = event.Receipt{Decision: d.ID, Outcome: event.Skipped, Reason: "address refused: " + refused.Reason}
+	case err != nil:
+		return engine.Again, time.Second, err
 	}
+	r.Person, r.At = d.Person, v.Watermark
 	r.Effect = strconv.FormatUint(row.ID, 10)
 	m.o.Step("before-receipt")
 	if err := m.o.Publish(ctx, "receipt/"+d.ID, &r); err != nil {

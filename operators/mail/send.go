@@ -36,6 +36,9 @@ type Job struct {
 	List     string // what the person may have unsubscribed from; "" for transactional mail
 	To       string // the address, for OnlyTo
 	Policy   Policy
+	// Hold says why the mail must not go after all, or "". It is asked when the mail has
+	// not gone yet: what has gone stays so, whatever happened since. Nil holds nothing.
+	Hold func() string
 	// Render makes the mail. It is called only when the journal has no bytes of this
 	// decision, at most once a Send.
 	Render func(ctx context.Context) (Letter, error)
@@ -147,6 +150,11 @@ func (s *Sender) Send(ctx context.Context, job Job) (Result, error) {
 		s.count.resent.Add(1)
 		if err := s.journal.Failed(job.Decision, 0); err != nil {
 			return Result{}, s.retry(&job, e.Attempts, err)
+		}
+	}
+	if job.Hold != nil {
+		if reason := job.Hold(); reason != "" {
+			return s.skip(&job, known, reason), nil
 		}
 	}
 	if reason := s.heldBack(&job, job.To); reason != "" {

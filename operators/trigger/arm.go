@@ -213,8 +213,10 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 		d.Flags = l.Flags
 	}
 	if s.Now < w.Deadline {
-		w.Armed = w.Deadline
-		out.Timers = append(out.Timers, TimerRequest{rule, sub, w.Deadline})
+		if w.Armed != w.Deadline { // else it stands already: this one was left by an earlier wait
+			w.Armed = w.Deadline
+			out.Timers = append(out.Timers, TimerRequest{rule, sub, w.Deadline})
+		}
 		return
 	}
 	f.Currency = cmp.Or(f.Currency, s.Profile.Currency)
