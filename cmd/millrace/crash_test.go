@@ -1,13 +1,32 @@
 package main
 
-import "testing"
+import (
+	"testing"
+	"time"
+
+	"millrace/operators/event"
+)
 
 func TestCrash(t *testing.T) {
 	c := newCrashTest(t, 7)
-	for i := range 3 {
-		c.crash(crashPlan{Kill: pointAny, Nth: 5 + 20*i, Epoch: 40})
+	start := time.Now()
+	for i := range 20 {
+		if i%2 == 0 {
+			c.crash(crashPlan{Kill: pointAny, Nth: 1 + c.dice.IntN(100), Epoch: 40})
+		} else {
+			c.strike(crashPlan{}, c.dice.IntN(12))
+		}
 	}
-	c.strike(crashPlan{}, 5)
+	for _, p := range []string{pointDecoded, pointBeforeCommit, pointAfterCommit, pointBeforeJournal, pointAfterJournal, pointBeforeDot, pointAfterDot, pointBeforeReceipt} {
+		c.crash(crashPlan{Kill: p, Nth: 1 + c.dice.IntN(3)})
+	}
 	c.finish()
-	t.Log(c.kills, c.spent, len(c.inbox.received()))
+	v, err := c.verify()
+	if err != nil {
+		t.Error(err)
+	}
+	if v != nil {
+		t.Log(v.count.events, v.count.repeats, len(v.count.malformed), len(v.got.decisions), len(v.mails), len(v.got.ids(event.Sent)), len(v.got.ids(event.Skipped)), len(v.got.ids(event.UnknownOutcome)), len(v.count.people), len(v.count.visitors))
+	}
+	t.Log(c.kills, c.spent, time.Since(start))
 }
