@@ -14,6 +14,9 @@ type Ctx struct {
 	op     *operator
 	key    string
 	err    error
+
+	message uint64 // of a lazy stage: the number of the message
+	replay  uint64 // while messages of a lazy stage are replayed: their epoch, else 0
 }
 
 // Key is the key that is being processed.
@@ -76,6 +79,9 @@ func Value[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P]) P {
 
 // ValueOf is the value of a sub-key of the current key, such as "key/cart".
 func ValueOf[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P], key string) P {
+	if c.replay != 0 && c.stale(cell.Applied(key)) {
+		return P(new(T)) // the stored value has seen this message: what the operator does to it goes nowhere
+	}
 	v, err := cell.Get(key)
 	if err != nil {
 		c.Fail(err)
@@ -91,7 +97,28 @@ func Changed[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P]) {
 
 // ChangedOf says that a sub-key's value was changed.
 func ChangedOf[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P], key string) {
-	if err := cell.Touch(key); err != nil {
+	if !cell.Lazy() {
+		if err := cell.Touch(key); err != nil {
+			c.Fail(err)
+		}
+		return
+	}
+	epoch := c.engine.progress.Epoch + 1
+	if c.replay != 0 {
+		if c.stale(cell.Applied(key)) {
+			return
+		}
+		epoch = c.replay
+	}
+	if err := cell.TouchLazy(key, c.message, epoch); err != nil {
 		c.Fail(err)
 	}
+}
+
+// stale tells whether a value has seen the message that is being replayed.
+func (c *Ctx) stale(applied uint64, err error) bool {
+	if err != nil {
+		c.Fail(err)
+	}
+	return applied >= c.message
 }

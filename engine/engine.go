@@ -23,6 +23,7 @@ type progress struct {
 	Received  int64    `json:"received"` // receive time of the newest unit, and
 	Stored    int64    `json:"stored"`   // when the log stored its message: ticks start here
 	NextRow   uint64   `json:"next_row"`
+	Sent      uint64   `json:"sent"` // messages to lazy stages
 	Timers    int64    `json:"timers"`
 	TimerLow  int64    `json:"timer_low"`
 }
@@ -41,6 +42,7 @@ type Engine struct {
 	read     *state.Reader
 	progress progress
 	timers   timers
+	redo     redoLog
 	pool     *pool
 	info     LogInfo
 
@@ -125,6 +127,10 @@ func (e *Engine) open(ctx context.Context) error {
 	e.pool = newPool(e.o.Store, e.o.OutboxOpen)
 	e.pool.handlers, e.pool.log, e.pool.hook, e.pool.view = e.o.Handlers, e.o.Logger, e.o.Hook, e.View
 	if err := e.pool.open(e.read); err != nil {
+		return err
+	}
+	e.redo.last = e.progress.Sent
+	if err := e.recover(); err != nil {
 		return err
 	}
 	e.quiet.init(e)
@@ -307,7 +313,7 @@ func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
 		return nil
 	}
 	_, _, removals := e.pool.load()
-	if e.units == 0 && removals == 0 {
+	if e.units == 0 && removals == 0 && !e.behind() {
 		return nil
 	}
 	return e.closeEpoch(ctx)
@@ -338,13 +344,15 @@ func (e *Engine) finish(ctx context.Context) error {
 	if err := e.land(); err != nil {
 		return err
 	}
-	if e.units == 0 && len(e.settled) == 0 {
-		return nil
+	for e.units > 0 || len(e.settled) > 0 || e.behind() {
+		if err := e.closeEpoch(ctx); err != nil {
+			return err
+		}
+		if err := e.land(); err != nil {
+			return err
+		}
 	}
-	if err := e.closeEpoch(ctx); err != nil {
-		return err
-	}
-	return e.land()
+	return nil
 }
 
 // View shows the committed state. Close it. Safe for concurrent use.

@@ -112,14 +112,22 @@ type graph struct {
 
 func newGraph(cache int) graph {
 	people := state.NewCell[tally]("people", cache)
-	items := state.NewCell[tally]("items", cache)
+	items := state.NewLazyCell[tally]("items", cache)
 	var persons *engine.Stage[visit]
 	g := engine.NewGraph(func(c *engine.Ctx, u *engine.Unit) {
 		v := u.Value.([2]any)
 		persons.Send(c, v[0].(string), v[1].(visit))
 	})
 	persons = engine.AddStage[visit](g, "person")
-	things := engine.AddStage[uint64](g, "item")
+	things := engine.AddLazyStage(g, "item",
+		func(b []byte, n uint64) []byte { return binary.AppendUvarint(b, n) },
+		func(b []byte) (uint64, error) {
+			n, size := binary.Uvarint(b)
+			if size != len(b) {
+				return 0, errors.New("not a number")
+			}
+			return n, nil
+		})
 	persons.Use("count", &person{cell: people, item: things})
 	things.Use("count", &item{cell: items})
 	g.Keep(people, items)

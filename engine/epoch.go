@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 
 	"millrace/state"
@@ -156,8 +157,11 @@ func (e *Engine) full() bool {
 		return false
 	}
 	values := len(e.timers.added) + len(e.timers.removed) + len(e.rows) + len(e.settled)
-	bytes := 100 * values
+	bytes := 100*values + len(e.redo.buf)
 	for _, c := range e.graph.cells {
+		if c.Lazy() {
+			continue
+		}
 		n, b := c.Dirty()
 		values += n
 		bytes += b
@@ -165,13 +169,14 @@ func (e *Engine) full() bool {
 	for i := range e.rows {
 		bytes += len(e.rows[i].Body)
 	}
-	return values >= e.limitN/2 || bytes >= e.limitB/2
+	return values >= e.limitN/2 || bytes >= e.limitB/2 // lazy cells may take the other half
 }
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the
 // committer. If a commit is under way it waits for that first.
 func (e *Engine) closeEpoch(ctx context.Context) error {
 	p := &e.progress
+	idle := e.units == 0
 	p.Epoch++
 	r := e.records[p.Epoch%2]
 	if e.flying != nil && e.flying.record == r {
@@ -180,8 +185,11 @@ func (e *Engine) closeEpoch(ctx context.Context) error {
 	r.Reset()
 	r.Epoch = p.Epoch
 	for _, c := range e.graph.cells {
-		c.Flush(r)
+		if !c.Lazy() {
+			c.Flush(r, r.Epoch, math.MaxInt)
+		}
 	}
+	e.redo.flush(r, e.flushLazy(r, idle))
 	e.timers.flush(r)
 	for i := range e.rows {
 		row := &e.rows[i]
@@ -193,6 +201,7 @@ func (e *Engine) closeEpoch(ctx context.Context) error {
 	if e.lastData != nil {
 		p.Position.Hash = HashMessage(e.lastData)
 	}
+	p.Sent = e.redo.last
 	p.Timers, p.TimerLow = e.timers.pending, e.timers.low()
 	raw, err := json.Marshal(p)
 	if err != nil {

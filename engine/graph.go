@@ -51,6 +51,7 @@ type Graph struct {
 	root      func(c *Ctx, u *Unit)
 	operators []*operator
 	cells     []keeper
+	lazy      []replayer // lazy stages, by their number
 	stages    int
 }
 
@@ -59,7 +60,9 @@ type keeper interface {
 	Name() string
 	Attach(r *state.Reader, id uint16)
 	Dirty() (values, bytes int)
-	Flush(r *state.Record)
+	Flush(r *state.Record, until uint64, maxBytes int)
+	Lazy() bool
+	Oldest() (epoch uint64, any bool)
 	Evict(visible uint64)
 	Cached() int
 }
@@ -92,6 +95,7 @@ type Stage[T any] struct {
 	name  string
 	index int
 	steps []step[T]
+	redo  *redo[T] // of a lazy stage
 }
 
 type step[T any] struct {
@@ -131,6 +135,15 @@ func (s *Stage[T]) Send(c *Ctx, key string, v T) {
 		panic(fmt.Sprintf("BUG: %s sends back to stage %s: what flows backward returns through the log", c.op.name, s.name))
 	}
 	c.op.out++
+	if s.redo != nil {
+		c.engine.redo.add(s.redo.number, key, func(b []byte) []byte { return s.redo.encode(b, v) })
+		c.message = c.engine.redo.last
+	}
+	s.run(c, key, v)
+}
+
+// run hands v to the stage's operators, one after the other.
+func (s *Stage[T]) run(c *Ctx, key string, v T) {
 	from, fromKey := c.op, c.key
 	c.key = key
 	for i := range s.steps {

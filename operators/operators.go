@@ -65,7 +65,7 @@ func Build(o Options) *Pipeline {
 	p.addresses = engine.AddStage[addressed](p.Graph, "address")
 	p.visitors = engine.AddStage[*profile.Link](p.Graph, "visitor")
 	p.people = engine.AddStage[*profile.Update](p.Graph, "person")
-	items := engine.AddStage[*recommend.Touch](p.Graph, "item")
+	items := engine.AddLazyStage(p.Graph, "item", recommend.AppendTouch, recommend.ReadTouch)
 
 	updater := profile.New(o.Profile)
 	p.recommender = recommend.New(o.Recommend)

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -11,6 +12,7 @@ const (
 	SpaceCells  = 0x02
 	SpaceTimers = 0x03
 	SpaceOutbox = 0x04
+	SpaceRedo   = 0x05
 )
 
 // Codec is what a value in a cell knows: to append its encoding, which begins with
@@ -34,9 +36,10 @@ type Cell[T any, P Codec[T]] struct {
 	values  map[string]*slot[T]
 	clock   []*slot[T] // every slot of values, for eviction
 	hand    int
-	last    *slot[T] // the value asked for last: Get and Touch come in pairs
-	dirty   []*slot[T]
-	weight  int // estimated bytes of dirty values
+	last    *slot[T]   // the value asked for last: Get and Touch come in pairs
+	dirty   []*slot[T] // oldest first
+	weight  int        // estimated bytes of dirty values
+	lazy    bool
 	scratch []byte
 }
 
@@ -44,6 +47,8 @@ type Cell[T any, P Codec[T]] struct {
 type slot[T any] struct {
 	key     string
 	flushed uint64 // epoch of the record that last took the value
+	applied uint64 // of a lazy cell: the last message that changed the value
+	since   uint64 // of a lazy cell: the epoch that made it dirty
 	size    int32  // bytes of its last encoding
 	dirty   bool
 	used    bool // since the hand of the clock last passed
@@ -58,6 +63,53 @@ func NewCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 		cacheMax = 100_000 // at about 1 KB a person that is 100 MB
 	}
 	return &Cell[T, P]{name: name, max: cacheMax, values: make(map[string]*slot[T])}
+}
+
+// NewLazyCell makes a cell whose changed values are written behind: not with the epoch
+// that changed them, but a while later, so that a hot value is written once for many
+// changes. It belongs to a stage of the graph whose messages stand in the epoch
+// records until then. Each value carries the number of the last message that changed
+// it, so that after a crash none is applied twice.
+func NewLazyCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
+	c := NewCell[T, P](name, cacheMax)
+	c.lazy = true
+	return c
+}
+
+// Lazy tells whether the cell's values are written behind.
+func (c *Cell[T, P]) Lazy() bool { return c.lazy }
+
+// Applied is the number of the last message that changed the value of key in a lazy
+// cell, 0 for none.
+func (c *Cell[T, P]) Applied(key string) (uint64, error) {
+	s, err := c.slot(key)
+	if err != nil {
+		return 0, err
+	}
+	return s.applied, nil
+}
+
+// TouchLazy says that message number n, in the given epoch, changed the value of key
+// in a lazy cell.
+func (c *Cell[T, P]) TouchLazy(key string, n, epoch uint64) error {
+	s, err := c.slot(key)
+	if err != nil {
+		return err
+	}
+	s.absent, s.applied = false, n
+	if !s.dirty {
+		s.since = epoch
+	}
+	c.mark(s)
+	return nil
+}
+
+// Oldest is the epoch that made the oldest dirty value of a lazy cell dirty.
+func (c *Cell[T, P]) Oldest() (epoch uint64, any bool) {
+	if len(c.dirty) == 0 {
+		return 0, false
+	}
+	return c.dirty[0].since, true
 }
 
 // Name is the cell's name.
@@ -150,7 +202,7 @@ func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
 	}
 	s.absent = !found
 	if found {
-		if err := P(&s.value).DecodeFrom(raw[n:]); err != nil {
+		if s.applied, err = c.decode(&s.value, raw[n:]); err != nil {
 			return nil, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
 		}
 		s.size = int32(min(len(raw)-n, 1<<30)) //nolint:gosec // bounded the line before
@@ -164,23 +216,58 @@ func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
 // Dirty is how many values wait to be written, and an estimate of their bytes.
 func (c *Cell[T, P]) Dirty() (values, bytes int) { return len(c.dirty), c.weight }
 
-// Flush writes every changed value into r, and forgets that they were changed.
-func (c *Cell[T, P]) Flush(r *Record) {
+// Flush writes changed values into r, and forgets that they were changed: all of
+// them, or of a lazy cell those that became dirty in an epoch at or before until, and
+// at most about maxBytes.
+func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
+	n, start := 0, r.Bytes()
 	for _, s := range c.dirty {
-		c.scratch = AppendKey(c.scratch[:0], c.id, s.key)
-		if s.absent {
-			r.Delete(c.scratch)
-			s.size = 0
-		} else {
-			s.size = int32(min(r.PutFunc(c.scratch, P(&s.value).AppendTo), 1<<30)) //nolint:gosec // bounded
+		if c.lazy && (s.since > until || r.Bytes()-start >= maxBytes) {
+			break
 		}
-		s.dirty = false
-		s.flushed = r.Epoch
+		c.flush(r, s)
+		n++
 	}
-	clear(c.dirty)
-	c.dirty = c.dirty[:0]
-	c.weight = 0
+	rest := copy(c.dirty, c.dirty[n:])
+	clear(c.dirty[rest:])
+	c.dirty = c.dirty[:rest]
+	if !c.lazy {
+		c.weight = 0
+	}
 }
+
+func (c *Cell[T, P]) flush(r *Record, s *slot[T]) {
+	c.weight -= int(s.size) + len(s.key) + 64
+	c.scratch = AppendKey(c.scratch[:0], c.id, s.key)
+	if s.absent {
+		r.Delete(c.scratch)
+		s.size = 0
+	} else {
+		n := r.PutFunc(c.scratch, func(b []byte) []byte {
+			if c.lazy {
+				b = binary.AppendUvarint(b, s.applied)
+			}
+			return P(&s.value).AppendTo(b)
+		})
+		s.size = int32(min(n, 1<<30)) //nolint:gosec // bounded
+	}
+	s.dirty = false
+	s.flushed = r.Epoch
+}
+
+// decode reads a stored value, and of a lazy cell the number before it.
+func (c *Cell[T, P]) decode(v P, raw []byte) (applied uint64, err error) {
+	if c.lazy {
+		n := 0
+		if applied, n = binary.Uvarint(raw); n <= 0 {
+			return 0, errNumber
+		}
+		raw = raw[n:]
+	}
+	return applied, v.DecodeFrom(raw)
+}
+
+var errNumber = errors.New("the number of the last message is damaged")
 
 // Evict drops values that were not used lately until at most the cell's limit is
 // cached. A value stays while it is dirty or its record is younger than visible, the
@@ -219,7 +306,7 @@ func (c *Cell[T, P]) View(v *Snapshot, key string) (T, bool, error) {
 	if err != nil || !found {
 		return out, false, err
 	}
-	if err := P(&out).DecodeFrom(raw[n:]); err != nil {
+	if _, err := c.decode(&out, raw[n:]); err != nil {
 		return out, false, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
 	}
 	return out, true, nil
@@ -234,7 +321,7 @@ func (c *Cell[T, P]) Each(v *Snapshot, fn func(key string, value *T) bool) error
 		prefix := []byte{SpaceCells, byte(g), byte(c.id >> 8), byte(c.id)}
 		err := v.Scan(prefix, nil, func(key, value []byte) bool {
 			var out T
-			if bad = P(&out).DecodeFrom(value); bad != nil {
+			if _, bad = c.decode(&out, value); bad != nil {
 				return false
 			}
 			goOn = fn(string(key[len(prefix):]), &out)

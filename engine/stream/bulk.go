@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,13 +38,13 @@ func (l *Log) PublishAsync(ctx context.Context, subject, msgID string, data []by
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.len() > 0 && (w.len() >= l.opts.WindowMessages || w.bytes+len(data) > l.opts.WindowBytes) {
-		if err := w.settle(ctx); err != nil {
+		if err := l.settle(ctx); err != nil {
 			return err
 		}
 	}
 	// The window above already bounds what is in flight; the client's own limit is
 	// the same, and its short default patience is a trap under a stalling disk.
-	opts := []jetstream.PublishOpt{jetstream.WithStallWait(time.Minute), jetstream.WithExpectStream(l.opts.Stream)}
+	opts := []jetstream.PublishOpt{jetstream.WithStallWait(time.Minute)}
 	if msgID != "" {
 		opts = append(opts, jetstream.WithMsgID(msgID))
 	}
@@ -64,7 +65,7 @@ func (l *Log) Flush(ctx context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for w.len() > 0 {
-		if err := w.settle(ctx); err != nil {
+		if err := l.settle(ctx); err != nil {
 			return err
 		}
 	}
@@ -78,18 +79,22 @@ func (l *Log) Flush(ctx context.Context) error {
 
 func (w *window) len() int { return len(w.queue) - w.head }
 
-// settle waits for the oldest message on its way.
-func (w *window) settle(ctx context.Context) error {
+// settle waits for the oldest message on its way. It holds the window.
+func (l *Log) settle(ctx context.Context) error {
+	w := &l.window
 	p := w.queue[w.head]
+	var failed error
 	select {
-	case <-p.ack.Ok():
+	case ack := <-p.ack.Ok():
+		failed = l.took(ack, l.opts.Stream)
 	case err := <-p.ack.Err():
-		w.failed++
-		if w.first == nil {
-			w.first = logError("publish", err)
-		}
+		failed = logError("publish to "+l.opts.Stream, err)
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the log: %w", errors.Join(ctx.Err(), w.first))
+	}
+	if failed != nil {
+		w.failed++
+		w.first = cmp.Or(w.first, failed)
 	}
 	w.queue[w.head] = pending{}
 	w.head++

@@ -202,8 +202,5 @@ func (l *Log) Retry(ctx context.Context, number uint64, wrap func(DeadLetter) []
 
 // DeleteDeadLetter overwrites and deletes one dead letter.
 func (l *Log) DeleteDeadLetter(ctx context.Context, number uint64) error {
-	if err := l.dead.SecureDeleteMsg(ctx, number); err != nil {
-		return logError(fmt.Sprintf("delete dead letter %d", number), err)
-	}
-	return nil
+	return erase(ctx, l.dead, fmt.Sprintf("delete dead letter %d", number), number)
 }

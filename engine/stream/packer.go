@@ -79,7 +79,7 @@ func (o packerOptions) withDefaults() packerOptions {
 	o.eventsMax = cmp.Or(o.eventsMax, 500)          // beyond it the cost of a message is spread thin already
 	o.bytesMax = cmp.Or(o.bytesMax, 512<<10)        // half of what an ordinary NATS server takes
 	o.linger = cmp.Or(o.linger, 2*time.Millisecond) // below what any client notices
-	o.inFlight = cmp.Or(o.inFlight, 4)              // the server stores one after the other anyway
+	o.inFlight = max(o.inFlight, 2)                 // one is being stored, one stands ready: more would only make messages smaller
 	o.refuseAt = cmp.Or(o.refuseAt, 0.9)            // the last tenth is for the engine's own messages
 	return o
 }
@@ -149,7 +149,7 @@ func newPacker(o packerOptions) (*packer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start packer: %w", err)
 	}
-	p := &packer{opts: o, js: js, wake: make(chan struct{}, 1), sent: make(chan flight, o.inFlight)}
+	p := &packer{opts: o, js: js, wake: make(chan struct{}, 1), sent: make(chan flight, o.inFlight-2)} // one more is waited for, and one waits to be handed over
 	p.done.Add(2)
 	go p.cutAll()
 	go p.answerAll()
@@ -362,8 +362,7 @@ func (p *packer) send(data []byte) (jetstream.PubAckFuture, error) {
 		return nil, fmt.Errorf("%w: %.0f %% of its limit are used", ErrFull, 100*fill)
 	}
 	// Without retries messages stay in their order; the client tries again.
-	ack, err := p.js.PublishMsgAsync(&nats.Msg{Subject: p.opts.subject, Data: data},
-		jetstream.WithRetryAttempts(0), jetstream.WithExpectStream(l.opts.Stream))
+	ack, err := p.js.PublishMsgAsync(&nats.Msg{Subject: p.opts.subject, Data: data}, jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return nil, logError("publish to "+l.opts.Stream, err)
 	}
@@ -379,7 +378,8 @@ func (p *packer) answerAll() {
 		err := f.err
 		if err == nil {
 			select {
-			case <-f.ack.Ok():
+			case ack := <-f.ack.Ok():
+				err = p.opts.log.took(ack, p.opts.log.opts.Stream)
 				p.messages.Add(1)
 				p.events.Add(uint64(f.n)) //nolint:gosec // a count
 			case err = <-f.ack.Err():
@@ -404,6 +404,5 @@ func (p *packer) close() {
 	p.closed = true
 	p.mu.Unlock()
 	p.poke()
-	p.done.Wait()
-	p.js.CleanupPublisher()
+	p.done.Wait() // what the client library keeps for its acknowledgements ends with the connection
 }

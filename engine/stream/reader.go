@@ -43,6 +43,7 @@ const (
 	statusReserve    = 64              // room in the channel for the answers that carry no message
 	resumeWaitMin    = 100 * time.Millisecond
 	resumeWaitMax    = 2 * time.Second
+	resumeAskMin     = time.Second
 	deleteConsumerIn = time.Second
 )
 
@@ -67,21 +68,22 @@ type Reader struct {
 	skipped   uint64
 	err       error // ends this reading; sticky until Open
 
-	sub        *nats.Subscription
-	ch         chan *nats.Msg
-	consumer   string
-	inbox      string
-	pullTo     string
-	pullReq    []byte
-	pullBig    []byte // lets one message of the largest size through
-	oversize   bool   // the next message does not fit a common request
-	served     int    // messages since the last answer without one
-	live       int    // requests that stand at the server
-	cseq       uint64 // the consumer's count of what it delivered
-	lost       bool   // the consumer must be made anew
-	reconnects uint64
-	gap        seqRange // found, not yet judged
-	timer      *time.Timer
+	sub      *nats.Subscription
+	ch       chan *nats.Msg
+	consumer string
+	inbox    string
+	pullTo   string
+	pullReq  []byte
+	pullBig  []byte         // lets one message of the largest size through
+	oversize bool           // the next message does not fit a common request
+	served   int            // messages since the last answer without one
+	live     int            // requests that stand at the server
+	cseq     uint64         // the consumer's count of what it delivered
+	lost     bool           // the consumer must be made anew
+	heard    time.Time      // since when nothing came; zero while something does
+	link     *chan struct{} // the connection the consumer was made on
+	gap      seqRange       // found, not yet judged
+	timer    *time.Timer
 }
 
 type seqRange struct{ first, last uint64 }
@@ -198,6 +200,7 @@ func (r *Reader) Next(ctx context.Context, buf []engine.Message) (int, error) {
 			break
 		}
 		if n > 0 || len(buf) == 0 {
+			r.heard = time.Time{}
 			return n, nil
 		}
 		if r.lost || r.gap.last != 0 {
@@ -223,7 +226,7 @@ func (r *Reader) ready(ctx context.Context) error {
 	if r.err != nil {
 		return r.err
 	}
-	if r.lost || r.reconnects != r.log.reconnects.Load() {
+	if r.lost || r.link != r.log.link.Load() {
 		return r.resume(ctx)
 	}
 	return r.pull()
@@ -231,12 +234,18 @@ func (r *Reader) ready(ctx context.Context) error {
 
 // wait blocks until one message came, ctx ended, or the server was silent too long.
 func (r *Reader) wait(ctx context.Context, m *engine.Message) bool {
-	r.timer.Reset(r.opts.PullWait + pullGrace)
+	// The silence began when the channel was first found empty, perhaps calls ago.
+	if r.heard.IsZero() {
+		r.heard = time.Now()
+	}
+	r.timer.Reset(time.Until(r.heard.Add(r.opts.PullWait + pullGrace)))
 	defer r.timer.Stop()
 	select {
 	case in := <-r.ch:
+		r.heard = time.Time{}
 		return r.take(in, m)
 	case <-ctx.Done():
+	case <-*r.link:
 	case <-r.log.closed:
 		r.lost = true
 	case <-r.timer.C:
@@ -350,10 +359,7 @@ func (r *Reader) pull() error {
 func (r *Reader) resume(ctx context.Context) error {
 	for wait := resumeWaitMin; ; wait = min(2*wait, resumeWaitMax) {
 		r.unsubscribe()
-		err := r.recheck(ctx)
-		if err == nil {
-			err = r.subscribe(ctx)
-		}
+		err := r.reattach(ctx, max(resumeAskMin, 5*wait))
 		switch {
 		case err == nil:
 			return nil
@@ -372,6 +378,17 @@ func (r *Reader) resume(ctx context.Context) error {
 		case <-r.log.closed:
 		}
 	}
+}
+
+// reattach tries once to check the log and make the consumer. A question that was
+// put to a server in its last moments is never answered, so patience grows slowly.
+func (r *Reader) reattach(ctx context.Context, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := r.recheck(ctx); err != nil {
+		return err
+	}
+	return r.subscribe(ctx)
 }
 
 // recheck compares the log with what was read so far in this reading.
@@ -393,7 +410,7 @@ func (r *Reader) recheck(ctx context.Context) error {
 
 // subscribe makes a consumer that begins at the next sequence, and asks for messages.
 func (r *Reader) subscribe(ctx context.Context) error {
-	reconnects, inbox := r.log.reconnects.Load(), nats.NewInbox()
+	link, inbox := r.log.link.Load(), nats.NewInbox()
 	c := jetstream.ConsumerConfig{
 		Name:              "reader-" + strings.TrimPrefix(inbox, nats.InboxPrefix),
 		Description:       "millrace engine; the position is kept by the engine",
@@ -421,7 +438,7 @@ func (r *Reader) subscribe(ctx context.Context) error {
 	r.pullReq = r.request(r.opts.PrefetchMessages/pullsLive, r.opts.PrefetchBytes/pullsLive)
 	r.pullBig = r.request(1, 2*int(r.log.nc.MaxPayload()))
 	r.cseq, r.live, r.served, r.lost, r.oversize = 0, 0, 0, false, false
-	r.reconnects = reconnects
+	r.link, r.heard = link, time.Time{}
 	if r.timer == nil {
 		r.timer = time.NewTimer(time.Hour)
 		r.timer.Stop()

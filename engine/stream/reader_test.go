@@ -265,7 +265,7 @@ func TestResume(t *testing.T) {
 		}
 	})
 	// As after a reconnection.
-	f(func(*Reader) { l.reconnects.Add(1) })
+	f(func(*Reader) { l.relink() })
 }
 
 // TestServerRestarts stops the server under a reader and starts it again.
@@ -286,7 +286,9 @@ func TestServerRestarts(t *testing.T) {
 	read(t, r, 50)
 	listen := strings.TrimPrefix(s.URL(), "nats://")
 	s.Shutdown()
-	if _, err := l.Publish(t.Context(), "in.test", "", []byte("lost")); !errors.Is(err, ErrUnavailable) {
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := l.Publish(ctx, "in.test", "", []byte("lost")); !errors.Is(err, ErrUnavailable) {
 		t.Fatalf("published to no server: %v", err)
 	}
 	if s, err = StartServer(ServerOptions{Dir: dir, Listen: listen}); err != nil {
@@ -450,7 +452,7 @@ func TestReaderModel(t *testing.T) {
 					rt.Fatal(err)
 				}
 			},
-			"reconnect": func(*rapid.T) { l.reconnects.Add(1) },
+			"reconnect": func(*rapid.T) { l.relink() },
 		})
 		check(read(t, r, len(stored)-got))
 		_ = r.Close()

@@ -29,7 +29,7 @@ func startServer(t testing.TB, o ServerOptions) *Server {
 // openLog opens a log on a server of its own.
 func openLog(t testing.TB, o Options) *Log {
 	t.Helper()
-	if o.Server == nil {
+	if o.Server == nil && o.URL == "" {
 		o.Server = startServer(t, ServerOptions{})
 	}
 	l, err := Open(t.Context(), o)

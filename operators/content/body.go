@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"html"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -143,7 +144,6 @@ func (b *body) bindings(r Request, t task, subject string) map[string]any {
 	}
 	items := b.cards(r, lang, r.Items, itemsShown)
 	recommended := b.cards(r, lang, r.Recommended, recommendedShown)
-	gutters(recommended)
 	more, title := "", general["recommended_plain"]
 	if n := len(r.Items) - len(items); n > 0 {
 		more = put(general["more"], "{n}", strconv.Itoa(n))
@@ -162,9 +162,10 @@ func (b *body) bindings(r Request, t task, subject string) map[string]any {
 		"items": items, "items_size": len(items), "more": more, "total": total,
 		"button": kind["button"], "button_url": target,
 		"recommended": recommended, "recommended_size": len(recommended), "recommended_title": title,
-		"why": put(kind["why"], "{shop}", shop), "unsubscribe": webURL(r.UnsubscribeURL),
+		"rest": make([]any, recommendedShown-len(recommended)),
+		"why":  put(kind["why"], "{shop}", shop), "unsubscribe": webURL(r.UnsubscribeURL),
 		"note": clean(r.Note, 120), "sent_by": put(general["sent_by"], "{shop}", shop),
-		"words": map[string]any{"quantity": general["quantity"], "total": general["total"],
+		"words": map[string]any{"total": general["total"],
 			"unsubscribe": general["unsubscribe"], "unsubscribe_lead": general["unsubscribe_lead"]},
 	}
 }
@@ -188,29 +189,31 @@ func (b *body) cards(r Request, lang string, items []event.CartItem, most int) [
 		if name == "" {
 			name = clean(it.ID, itemRunes)
 		}
-		price := ""
-		if it.Price > 0 && r.Currency != "" {
-			price = FormatMoney(it.Price, r.Currency, r.Language)
-		}
+		price, sum, count := b.prices(r, lang, it)
 		tint, shade := tints(CanonicalCategory(it.Category), name)
 		out = append(out, map[string]any{
-			"name": name, "category": capital(category), "price": price, "quantity": int(it.Quantity),
+			"name": name, "category": capital(category), "price": price,
 			"url": webURL(it.URL), "image": webURL(it.ImageURL), "initial": initial(category, name),
-			"tint": tint, "shade": shade, "gutter": "0",
+			"tint": tint, "shade": shade, "first": len(out) == 0, "count": count, "sum": sum,
 		})
 	}
 	return out
 }
 
-// gutters spreads the cards of a row.
-func gutters(cards []any) {
-	for i, c := range cards {
-		card, ok := c.(map[string]any)
-		if !ok {
-			panic("BUG: a card is not a map")
-		}
-		card["gutter"] = []string{"0 8px 0 0", "0 4px", "0 0 0 8px"}[i]
+// prices writes what one of an item costs, what all of it do, and how many there are
+// when there are several.
+func (b *body) prices(r Request, lang string, it event.CartItem) (price, sum, count string) {
+	if it.Quantity > 1 {
+		count = b.words[lang]["general"]["quantity"] + " " + strconv.Itoa(int(it.Quantity))
 	}
+	if it.Price <= 0 || r.Currency == "" {
+		return "", "", count
+	}
+	price = FormatMoney(it.Price, r.Currency, r.Language)
+	if it.Quantity < 2 || it.Price > math.MaxInt64/event.Money(it.Quantity) {
+		return price, price, count
+	}
+	return price, FormatMoney(it.Price*event.Money(it.Quantity), r.Currency, r.Language), strconv.Itoa(int(it.Quantity)) + " × " + price
 }
 
 // initial is what stands in for a missing picture.

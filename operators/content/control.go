@@ -69,6 +69,11 @@ func Control(m *lstm.Model, o ControlOptions) (ControlReport, error) {
 	if err != nil {
 		return ControlReport{}, err
 	}
+	return judged(samples, o, words, known), nil
+}
+
+// judged counts the samples, each by its own condition or by another one's.
+func judged(samples []sampled, o ControlOptions, words keywords, known map[string]bool) ControlReport {
 	judge := make([]condition, len(samples))
 	for i, s := range samples {
 		judge[i] = s.cond
@@ -77,7 +82,7 @@ func Control(m *lstm.Model, o ControlOptions) (ControlReport, error) {
 		r := rand.New(rand.NewPCG(o.Seed, 3))
 		r.Shuffle(len(judge), func(i, j int) { judge[i], judge[j] = judge[j], judge[i] })
 	}
-	return count(samples, judge, words, known), nil
+	return count(samples, judge, words, known)
 }
 
 // sampleAll writes a line for each of n conditions: kinds, categories and languages in
@@ -90,6 +95,10 @@ func sampleAll(m *lstm.Model, o ControlOptions) ([]sampled, error) {
 	if m.Meta(metaFeatures) != featureList() {
 		return nil, fmt.Errorf("content: model was trained for other conditions")
 	}
+	untrue, err := readClaims()
+	if err != nil {
+		return nil, err
+	}
 	d := newDecoder(v, lstm.NewRunner(m))
 	r := rand.New(rand.NewPCG(o.Seed, 4))
 	categories := append([]string{""}, Categories()...)
@@ -101,7 +110,7 @@ func sampleAll(m *lstm.Model, o ControlOptions) ([]sampled, error) {
 		}
 		c.returning = r.IntN(2) == 0
 		c.fresh = !c.returning && r.IntN(2) == 0
-		t := task{seed: fmt.Sprintf("control %d %d", o.Seed, i), cond: c, limit: 60}
+		t := task{seed: fmt.Sprintf("control %d %d", o.Seed, i), cond: c, limit: 60, banned: untrue.without(banned{}, c)}
 		for s, value := range []string{"Ada", "Cast Iron Pan", "€29.90", "things"} {
 			if r.IntN(10) < 7 {
 				t.values[s] = value

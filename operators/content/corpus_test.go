@@ -140,7 +140,7 @@ func TestWordsAreUsed(t *testing.T) {
 	v := vocab(t, corpus(t))
 	for w := range v.words.known {
 		if _, ok := v.ids[w]; !ok {
-			t.Logf("%s is in no line", w)
+			t.Errorf("%s is in no line", w)
 		}
 	}
 }

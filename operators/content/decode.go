@@ -1,6 +1,7 @@
 package content
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"math"
@@ -14,10 +15,13 @@ import (
 
 // The settings of decoding.
 const (
-	nucleus     = 0.9  // Holtzman et al. 2020: the smallest set of tokens with this much of the probability
+	openTokens  = 2 // at the beginning of a line, where the choice is free: temperature 1, and tokens down to openShare
+	openShare   = 0.03
+	nucleusMass = 0.9  // Holtzman et al. 2020: the smallest set of tokens with this much of the probability
 	leastShare  = 0.1  // of the likeliest token's probability (min-p, Nguyen et al. 2024): wide at the beginning of a line, strict within
 	temperature = 0.7  // the corpus is small: a little less than the model's own doubt keeps lines clean
-	candidates  = 3    // surviving lines, of which the one the network finds likeliest per token is taken
+	likelyFirst = -0.4 // a surviving line with this log probability per token is taken at once
+	candidates  = 3    // after so many surviving lines that are less likely, the likeliest is taken
 	attempts    = 8    // lines tried for them; with none, the written subject is used
 	tokensMax   = 16   // the longest line of the corpus has 12
 	massLeast   = 0.02 // below it the masks fight the network, and the line would not be one
@@ -34,7 +38,7 @@ type decoder struct {
 	ids   []int32
 	mass  float64 // massLeast, or less in tests of the masks alone
 
-	likely float64 // log probability per token of the line in ids, but for its first two
+	likely float64 // log probability per token of the line in ids, but for its first tokens
 	last   float64 // log probability of the token drawn last
 }
 
@@ -72,8 +76,8 @@ func generator(seed string) *rand.Rand {
 	return rand.New(rand.NewPCG(a, h.Sum64()))
 }
 
-// write returns the likeliest of the sampled lines that survive every check, or why
-// there is none. A line that went astray somewhere has an unlikely token, and loses.
+// write returns a sampled line that survives every check, or why there is none. A line
+// that went astray somewhere has unlikely tokens: it has to compete with others.
 func (d *decoder) write(ctx context.Context, t task) (written, string) {
 	for s := range slotCount {
 		if t.cond.want[s] && t.values[s] == "" {
@@ -95,7 +99,7 @@ func (d *decoder) write(ctx context.Context, t task) (written, string) {
 		if late {
 			return written{}, WhyDeadline
 		}
-		if !alive {
+		if !alive || d.stutters() {
 			continue
 		}
 		w := written{line: d.vocab.line(d.ids)}
@@ -106,7 +110,7 @@ func (d *decoder) write(ctx context.Context, t task) (written, string) {
 		if d.likely > likeliest {
 			best, likeliest = w, d.likely
 		}
-		if found++; found == candidates {
+		if found++; found == candidates || d.likely >= likelyFirst {
 			break
 		}
 	}
@@ -134,11 +138,11 @@ func (d *decoder) sample(ctx context.Context, t task, r *rand.Rand) (alive, late
 			return false, false
 		}
 		// How a line begins is a matter of choice, how it goes on one of grammar.
-		if len(d.ids) > 1 {
+		if len(d.ids) >= openTokens {
 			sum += d.last
 		}
 		if next == tokenEnd {
-			d.likely = sum / float64(max(len(d.ids)-1, 1))
+			d.likely = sum / float64(max(len(d.ids)-openTokens+1, 1))
 			return true, false
 		}
 		at = next
@@ -148,6 +152,21 @@ func (d *decoder) sample(ctx context.Context, t task, r *rand.Rand) (alive, late
 		}
 		length += d.length(at, t)
 	}
+}
+
+// stutters reports whether a word of some weight stands in the line twice: in so short
+// a text that is nearly always two lines of the corpus run together.
+func (d *decoder) stutters() bool {
+	for i, id := range d.ids {
+		weight := d.vocab.runes[id]
+		if d.vocab.latin[id] {
+			weight -= 3 // four letters and the space of English say about as much as two characters
+		}
+		if weight >= 2 && slices.Contains(d.ids[:i], id) {
+			return true
+		}
+	}
+	return false
 }
 
 // length is the rendered length of a token.
@@ -204,36 +223,20 @@ func (d *decoder) mask(t task, used [slotCount]bool, length int) {
 // draw samples the next token from the nucleus of what is allowed. A token that would
 // complete a banned phrase is left out.
 func (d *decoder) draw(t task, logits []float32, r *rand.Rand) (int32, bool) {
-	top := slices.Max(logits)
-	var all, sum float64
-	d.picks = d.picks[:0]
+	top, best := slices.Max(logits), float32(math.Inf(-1))
+	var all, allowed float64
 	for i, l := range logits {
 		p := math.Exp(float64(l - top))
 		all += p
 		if d.allow[i] {
-			p = math.Pow(p, 1/temperature)
-			sum += p
-			d.picks = append(d.picks, pick{int32(i), p})
+			allowed += p
+			best = max(best, l)
 		}
 	}
-	if len(d.picks) == 0 || d.allowedMass(logits, top)/all < d.mass {
+	if allowed/all < d.mass || math.IsInf(float64(best), -1) {
 		return 0, false
 	}
-	slices.SortFunc(d.picks, func(a, b pick) int {
-		if a.p != b.p {
-			if a.p > b.p {
-				return -1
-			}
-			return 1
-		}
-		return int(a.id - b.id)
-	})
-	var head float64
-	n, least := 0, math.Pow(leastShare, 1/temperature)
-	for ; n < len(d.picks) && head < nucleus*sum && d.picks[n].p >= least*d.picks[0].p; n++ {
-		head += d.picks[n].p
-	}
-	picks := d.picks[:max(n, 1)]
+	picks := d.nucleus(logits, best)
 	for len(picks) > 0 {
 		i := choose(picks, r)
 		if !d.completes(picks[i].id, t) {
@@ -245,13 +248,30 @@ func (d *decoder) draw(t task, logits []float32, r *rand.Rand) (int32, bool) {
 	return 0, false
 }
 
-// allowedMass is how much of the network's own probability the masks leave.
-func (d *decoder) allowedMass(logits []float32, top float32) float64 {
-	var sum float64
-	for _, p := range d.picks {
-		sum += math.Exp(float64(logits[p.id] - top))
+// nucleus returns the tokens to choose from, the likeliest first: those not much less
+// likely than the best, and of them the smallest set with most of the probability.
+func (d *decoder) nucleus(logits []float32, best float32) []pick {
+	share, heat := leastShare, temperature
+	if len(d.ids) < openTokens {
+		share, heat = openShare, 1
 	}
-	return sum
+	least := best + float32(math.Log(share))
+	d.picks = d.picks[:0]
+	var sum float64
+	for i, l := range logits {
+		if d.allow[i] && l >= least {
+			p := math.Exp(float64(l-best) / heat)
+			sum += p
+			d.picks = append(d.picks, pick{int32(i), p})
+		}
+	}
+	slices.SortFunc(d.picks, func(a, b pick) int { return cmp.Or(cmp.Compare(b.p, a.p), cmp.Compare(a.id, b.id)) })
+	var head float64
+	n := 0
+	for ; n < len(d.picks) && head < nucleusMass*sum; n++ {
+		head += d.picks[n].p
+	}
+	return d.picks[:n]
 }
 
 // choose draws an index with the probabilities of picks.

@@ -9,7 +9,7 @@
 //
 // The corpus is small and the network mostly remembers it: in the model that is
 // shipped, the share of sampled subjects that stand in no line of the corpus is the
-// metric "novel" of the model's file (a tenth or so, nearly all of them a known line with
+// metric "novel" of the model's file (less than a tenth, most of them a known line with
 // another category's words). It is a conditioned, seeded choice among good lines with
 // some recombination, not an author.
 package content

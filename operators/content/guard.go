@@ -1,6 +1,8 @@
 package content
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -84,6 +86,41 @@ func newBanned(phrases []string) banned {
 		}
 	}
 	return b
+}
+
+// claims are phrases that are true of some readers and some things only, by the tag
+// that makes them true.
+type claims map[string]banned
+
+func readClaims() (claims, error) {
+	b, err := corpusFiles.ReadFile("corpus/claims.txt")
+	if err != nil {
+		return nil, fmt.Errorf("content: read claims: %w", err)
+	}
+	secs, err := sections(string(b))
+	if err != nil {
+		return nil, fmt.Errorf("content: claims: %w", err)
+	}
+	out := claims{}
+	for _, s := range secs {
+		if len(s.head) != 1 || !slices.Contains(tags(), s.head[0]) {
+			return nil, fmt.Errorf("content: claims: section %q, want a tag", s.head)
+		}
+		out[s.head[0]] = newBanned(s.lines)
+	}
+	return out, nil
+}
+
+// without returns b and every claim that is not known to be true under c.
+func (k claims) without(b banned, c condition) banned {
+	out := banned{slices.Clone(b.phrases)}
+	known := map[string]bool{"new": c.fresh, "returning": c.returning, valueLow: c.value == valueLow, valueHigh: c.value == valueHigh}
+	for _, tag := range tags() {
+		if !known[tag] {
+			out.phrases = append(out.phrases, k[tag].phrases...)
+		}
+	}
+	return out
 }
 
 func fold(s string) string {

@@ -72,6 +72,7 @@ type Request struct {
 type Writer struct {
 	options  Options
 	banned   banned
+	claims   claims
 	fallback fallback
 	body     *body
 	model    atomic.Pointer[subjects]
@@ -85,6 +86,9 @@ func New(o Options) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{options: o, banned: newBanned(append(defaultBanned(), o.Banned...)), fallback: fb}
+	if w.claims, err = readClaims(); err != nil {
+		return nil, err
+	}
 	if w.body, err = newBody(o.Accent); err != nil {
 		return nil, err
 	}
@@ -144,13 +148,14 @@ func (w *Writer) task(r Request) task {
 	lang := languageOf(r.Language)
 	category := cmp.Or(r.Category, main.Category)
 	t := task{
-		seed: r.DecisionID, limit: w.options.SubjectRunes, banned: w.banned,
+		seed: r.DecisionID, limit: w.options.SubjectRunes,
 		cond: condition{
 			kind: r.Kind, category: CanonicalCategory(category), language: lang,
 			returning: r.Returning, fresh: r.New && !r.Returning,
 			value: band(cmp.Or(r.Value, main.Price), r.Currency),
 		},
 	}
+	t.banned = w.claims.without(w.banned, t.cond)
 	t.values[FirstName] = name(r.FirstName)
 	t.values[Product] = slotValue(main.Name)
 	t.values[Category] = categoryText(lang, category)

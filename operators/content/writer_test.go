@@ -100,6 +100,49 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
+// TestClaims: nobody is called new or an old friend who is not known to be.
+func TestClaims(t *testing.T) {
+	w := writer(t, Options{})
+	k, err := readClaims()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]int{}
+	for i := range 600 {
+		r := request()
+		r.DecisionID = fmt.Sprint("c", i)
+		r.Kind = Kinds()[i%10]
+		r.Language = languages()[i/10%2]
+		r.Returning, r.New = i%3 == 1, i%3 == 2
+		subject := write(t, w, r).Subject
+		for _, tag := range []string{"new", "returning", "low"} {
+			if k[tag].find(subject) == "" {
+				continue
+			}
+			said[tag]++
+			if tag == "new" && !r.New || tag == "returning" && !r.Returning || tag == "low" {
+				t.Errorf("%q was said to %+v", subject, r)
+			}
+		}
+	}
+	if said["new"] == 0 || said["returning"] == 0 {
+		t.Errorf("those who are known are not told either: %v", said)
+	}
+	// The written subjects make no claims at all.
+	fb, err := readFallback()
+	if err != nil {
+		t.Fatal(err)
+	}
+	none := k.without(banned{}, condition{})
+	for where, lines := range fb {
+		for _, line := range lines {
+			if none.find(line) != "" {
+				t.Errorf("%s: %q", where, line)
+			}
+		}
+	}
+}
+
 // checkSubject takes the values out of a subject, once each; what is left must be
 // plain words.
 func checkSubject(t interface{ Errorf(string, ...any) }, subject string, values []string, limit int) {
@@ -249,6 +292,27 @@ func TestMasksHold(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestStutters(t *testing.T) {
+	v := vocab(t, corpus(t))
+	f := func(lang, line string, want bool) {
+		t.Helper()
+		ids, err := v.encode(Line{Language: lang, Text: line})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := decoder{vocab: v, ids: ids[1 : len(ids)-1]}
+		if got := d.stutters(); got != want {
+			t.Fatalf("%q: got %v", line, got)
+		}
+	}
+	f("en", "Your cart is waiting in the cart", true)
+	f("en", "Your cart is waiting in the shop", false)
+	// Small words may come again.
+	f("en", "The price of the cart", false)
+	f("zh", "购物车还在购物车", true)
+	f("zh", "购物车还在等你", false)
 }
 
 // TestMasksLetThrough makes sure that the property above is not one of silence.

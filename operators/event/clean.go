@@ -162,11 +162,13 @@ func (e *Event) context(f *fields, o *origin) {
 		}
 		return o.batch.context.get(id)
 	}
-	library := ""
-	if v := get(cLibrary); v.t == '{' {
-		if name := member(v.s, "name"); name.t == '"' {
-			library = name.s
+	library := func() string { // looked up only where it matters
+		if v := get(cLibrary); v.t == '{' {
+			if name := member(v.s, "name"); name.t == '"' {
+				return name.s
+			}
 		}
+		return ""
 	}
 	t := times{timestamp: f.event.get(eTimestamp), original: f.event.get(eOriginal), sentAt: f.event.get(eSentAt)}
 	if t.sentAt.t == 0 || t.sentAt.t == 'n' {
@@ -177,10 +179,7 @@ func (e *Event) context(f *fields, o *origin) {
 		e.Time, flags = ownTime(t, e.ReceivedAt)
 		e.ReceivedAt = e.Time
 	} else {
-		switch library {
-		case "analytics-node", "@segment/analytics-node", "analytics-go":
-			t.server = true
-		}
+		t.server = (t.sentAt.t == '"' || t.sentAt.t == '0') && isServer(library())
 		e.Time, flags = eventTime(t, e.ReceivedAt)
 	}
 	e.Flags |= flags
@@ -190,11 +189,21 @@ func (e *Event) context(f *fields, o *origin) {
 		agent = get(cAgentSnake)
 	}
 	if agent.t == '"' {
-		e.Bot = agent.s == "" && isBrowser(library) || isBot(agent.s)
+		e.Bot = agent.s == "" && isBrowser(library()) || isBot(agent.s)
 	}
 	e.Traits.Locale = locale(get(cLocale), &e.Flags)
 	e.Traits.Timezone = timezone(get(cTimezone))
 	e.Off = isOff(f, o.batch)
+}
+
+// isServer tells whether a library runs on servers, whose clocks are right and whose
+// retries keep an old sentAt.
+func isServer(library string) bool {
+	switch library {
+	case "analytics-node", "@segment/analytics-node", "analytics-go":
+		return true
+	}
+	return false
 }
 
 // isBrowser tells whether a library runs in browsers, which always have a user agent.

@@ -71,19 +71,18 @@ func (d *Decoder) message(dst []Record, data []byte, storedAt int64) []Record {
 	o := origin{receivedAt: storedAt, seq: d.Seq, options: d.options.Default}
 	d.scan.d, d.scan.i = data, 0
 	d.scan.ws()
-	if bytes.HasPrefix(data[d.scan.i:], []byte(`{"mr":`)) {
+	start := d.scan.i
+	if bytes.HasPrefix(data[start:], []byte(`{"mr":`)) {
 		if out, ok := d.envelope(dst, data, storedAt); ok {
 			return out
 		}
-		d.scan.i = 0
-		d.scan.ws()
+		d.scan.i = start
 	}
 	switch d.scan.peek() {
 	case '{':
 		if out, ok := d.quick(dst, &o); ok {
 			return out
 		}
-		d.scan.i = 0
 		if !valid(data) {
 			return d.reject(dst, &o, NotJSON, "the message is not JSON", data)
 		}

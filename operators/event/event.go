@@ -54,7 +54,7 @@ const (
 	ClockBad                          // the client's time was unreadable or absurd; receive time is used
 	NumberBad                         // a number could not be read and was left out
 	PropsWrapped                      // properties or traits were not an object
-	MessageIDNew                      // no messageId was given: a retry is not recognised
+	MessageIDNew                      // no messageId was given; one was assigned, so a retry is not recognised
 	ZoneMissing                       // the time had no zone; UTC is assumed
 	EmailBad                          // the address trait was refused
 	QuantityBad                       // a quantity was out of range and became 1

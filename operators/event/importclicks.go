@@ -83,8 +83,11 @@ func (b *baskets) row(t *table) (field, reason string, err error) {
 	case "remove_from_cart":
 		name = "Product Removed"
 	case "purchase":
+		if err := b.close(b.latest - orderWindow); err != nil { // first, so that an old order is not joined
+			return "", "", err
+		}
 		b.purchase(session, user, g, at, t.line)
-		return "", "", b.close(b.latest - orderWindow)
+		return "", "", nil
 	default:
 		return "event_type", "is none of view, cart, remove_from_cart, purchase", nil
 	}

@@ -23,7 +23,9 @@ type scanner struct {
 	keys  int  // keys seen
 	high  bool // a byte beyond ASCII was seen: the caller must check UTF-8
 	limit int  // greatest nesting; 0 means any
-	stack []byte
+	open  int  // objects and arrays that skip is in
+	inner uint64
+	outer []bool // what inner has no room for
 	text  []byte // unescaped strings; only appended to, so that aliases stay good
 }
 
@@ -351,13 +353,13 @@ func (s *scanner) value(v *val, depth int) bool {
 // skip checks a value of any kind that stands at nesting depth, and leaves it. It
 // does not recurse, so that no input can exhaust the stack.
 func (s *scanner) skip(depth int) bool {
-	s.stack = s.stack[:0]
+	s.open, s.outer = 0, s.outer[:0]
 	for {
 		s.ws()
 		if c := s.peek(); c == '{' || c == '[' {
 			s.i++
-			s.stack = append(s.stack, c)
-			if s.limit > 0 && depth+len(s.stack) > s.limit+1 {
+			s.push(c == '{')
+			if s.limit > 0 && depth+s.open > s.limit+1 {
 				return false
 			}
 			s.ws()
@@ -380,19 +382,45 @@ func (s *scanner) skip(depth int) bool {
 // skipAfter leaves what stands after a value: ends of what is open, or a comma and,
 // in an object, a key. It tells whether a value must follow.
 func (s *scanner) skipAfter() (open, ok bool) {
-	for len(s.stack) > 0 {
-		top := s.stack[len(s.stack)-1]
+	for s.open > 0 {
+		object := s.inner&1 != 0
 		s.ws()
 		if s.take(',') {
 			s.ws()
-			return true, top == '[' || s.skipKey()
+			return true, !object || s.skipKey()
 		}
-		if !s.take(top + 2) {
+		if c := s.peek(); object && c != '}' || !object && c != ']' {
 			return false, false
 		}
-		s.stack = s.stack[:len(s.stack)-1]
+		s.i++
+		s.pop()
 	}
 	return false, true
+}
+
+// push notes that an object or an array begins. The innermost 64 are kept as bits, so
+// that ordinary values need no memory.
+func (s *scanner) push(object bool) {
+	if s.open >= 64 {
+		s.outer = append(s.outer, s.inner>>63 != 0)
+	}
+	s.open++
+	s.inner <<= 1
+	if object {
+		s.inner |= 1
+	}
+}
+
+// pop notes that it ends.
+func (s *scanner) pop() {
+	s.open--
+	s.inner >>= 1
+	if n := len(s.outer); n > 0 {
+		if s.outer[n-1] {
+			s.inner |= 1 << 63
+		}
+		s.outer = s.outer[:n-1]
+	}
 }
 
 // skipKey leaves a key and its colon.

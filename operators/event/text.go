@@ -40,9 +40,10 @@ func isBidi(r rune) bool {
 	return '\u202a' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
 
-// isControl tells whether r is of C0, DEL or C1.
+// isControl tells whether r is of C0 or C1. DEL is not among them: it harms nothing,
+// and a string without escapes and all in ASCII is clean without being looked at.
 func isControl(r rune) bool {
-	return r < ' ' || 0x7f <= r && r < 0xa0
+	return r < ' ' || 0x80 <= r && r < 0xa0
 }
 
 // dirt is the first byte of s that cleaning takes out, or -1.
@@ -186,7 +187,7 @@ func address(v *val) string {
 		return ""
 	}
 	for _, r := range s[:at] {
-		if r <= ' ' || isControl(r) || isBidi(r) || r == utf8.RuneError || strings.ContainsRune(`,;:<>()[]\"`, r) {
+		if r <= ' ' || r == 0x7f || isControl(r) || isBidi(r) || r == utf8.RuneError || strings.ContainsRune(`,;:<>()[]\"`, r) {
 			return ""
 		}
 	}

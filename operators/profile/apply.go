@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"millrace/operators/event"
 )
@@ -88,9 +89,24 @@ func (p *Person) meet(e *event.Event, ch *Change) {
 	}
 }
 
+// usable tells whether an item can be kept by its id.
+func usable(d *event.Product) bool { return d.ID != "" && len(d.ID) <= MaxID }
+
+// cut bounds a text, at the border of a rune.
+func cut(s string) string {
+	if len(s) <= MaxText {
+		return s
+	}
+	n := MaxText
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
 // keep stores a string that may lie in a decoder's buffer.
 func keep(to *string, from string) {
-	if *to != from {
+	if from = cut(from); *to != from {
 		*to = strings.Clone(from)
 	}
 }
@@ -150,7 +166,7 @@ func (p *Person) applyView(u *Updater, e *event.Event, w float64, ch *Change) {
 	p.like(e.Products, w*weightView)
 	for i := range e.Products {
 		d := &e.Products[i]
-		if d.ID == "" {
+		if !usable(d) {
 			continue
 		}
 		if !ch.Silent && (p.Window == 0 || e.Time-p.Window >= u.linked) {
@@ -217,7 +233,7 @@ func (p *Person) like(products []event.Product, w float64) {
 }
 
 func (p *Person) draw(to []Affinity, name string, w float64) []Affinity {
-	if name == "" {
+	if name = cut(name); name == "" {
 		return to
 	}
 	i, ok := slices.BinarySearchFunc(to, name, func(a Affinity, name string) int { return strings.Compare(a.Name, name) })

@@ -114,7 +114,7 @@ func (p *Person) floor(c *Cart) int64 { return max(p.Ordered, c.cleared) }
 
 // applyCart handles the events that have to do with a cart.
 func (p *Person) applyCart(u *Updater, e *event.Event, ch *Change) {
-	id := e.CartID
+	id := cut(e.CartID)
 	snapshot := (e.Kind == event.CartViewed || e.Kind == event.CheckoutStarted) && len(e.Products) > 0
 	if e.Kind == event.CheckoutStarted && id == "" {
 		// The specification gives it no cart_id: it is about the cart in hand.
@@ -170,7 +170,7 @@ func (p *Person) changeCart(u *Updater, c *Cart, e *event.Event, snapshot bool, 
 	late := e.Time <= p.floor(c)
 	for i := range e.Products {
 		d := &e.Products[i]
-		if d.ID == "" {
+		if !usable(d) {
 			continue
 		}
 		o := op{at: e.Time, n: min(max(d.Quantity, 1), MaxQuantity)}

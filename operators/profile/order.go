@@ -24,17 +24,18 @@ func hashMessage(source, id string) uint64 {
 }
 
 // HashOrder is the identity under which an order is remembered for good.
-func HashOrder(id string) uint64 { return fnv1a(fnvOffset, id) }
+func HashOrder(id string) uint64 { return fnv1a(fnvOffset, cut(id)) }
 
 // remember notes a message and says whether it is new. Messages older than the
-// window, counted back from the newest event, are forgotten.
+// window, counted back from the newest event, are forgotten some time later.
 func (p *Person) remember(hash uint64, at, window int64) bool {
 	if slices.Contains(p.seen, hash) {
 		return false
 	}
 	hour := uint32(max(floorDiv(at, hourMillis), 0))
 	newest := max(floorDiv(p.Newest, hourMillis), int64(hour))
-	if len(p.seen) > 0 && int64(p.seenHours[0])+window < newest || len(p.seen) >= MaxSeen {
+	// An eighth of patience makes one pass over the memory serve many events.
+	if len(p.seen) > 0 && int64(p.seenHours[0])+window+window/8 < newest || len(p.seen) >= MaxSeen {
 		p.forget(newest - window)
 	}
 	if len(p.seen) >= MaxSeen {
@@ -147,11 +148,11 @@ func (p *Person) applyOrder(u *Updater, e *event.Event, value event.Money, w flo
 		}
 	}
 	p.Revenue += value
-	ch.Ordered, ch.OrderID = true, strings.Clone(e.OrderID)
+	ch.Ordered, ch.OrderID = true, strings.Clone(cut(e.OrderID))
 	p.like(e.Products, w*weightBuy)
 	for i := range e.Products {
-		if id := e.Products[i].ID; id != "" {
-			id = p.buy(id, e.Time)
+		if d := &e.Products[i]; usable(d) {
+			id := p.buy(d.ID, e.Time)
 			if len(ch.Bought) < MaxOrderLines && !slices.Contains(ch.Bought, id) {
 				ch.Bought = append(ch.Bought, id)
 			}
@@ -194,15 +195,18 @@ func (p *Person) lastOrder(e *event.Event, value event.Money, id string) {
 	if e.Time < l.At || e.Time == l.At && id <= l.ID {
 		return
 	}
-	*l = LastOrder{ID: id, At: e.Time, Value: value, Currency: strings.Clone(e.Currency), Flags: e.Flags & event.Synthetic}
+	*l = LastOrder{ID: id, At: e.Time, Value: value, Currency: strings.Clone(cut(e.Currency)), Flags: e.Flags & event.Synthetic}
 	l.Items = make([]event.CartItem, 0, min(len(e.Products), MaxOrderLines))
 	for i := range e.Products {
+		d := &e.Products[i]
 		if len(l.Items) == MaxOrderLines {
 			break
 		}
-		d := &e.Products[i]
-		l.Items = append(l.Items, event.CartItem{ID: strings.Clone(d.ID), Name: strings.Clone(d.Name),
-			Category: strings.Clone(d.Category), URL: strings.Clone(d.URL), ImageURL: strings.Clone(d.ImageURL),
+		if !usable(d) {
+			continue
+		}
+		l.Items = append(l.Items, event.CartItem{ID: strings.Clone(d.ID), Name: strings.Clone(cut(d.Name)),
+			Category: strings.Clone(cut(d.Category)), URL: strings.Clone(cut(d.URL)), ImageURL: strings.Clone(cut(d.ImageURL)),
 			Price: d.Price, Quantity: d.Quantity})
 	}
 }
@@ -210,7 +214,7 @@ func (p *Person) lastOrder(e *event.Event, value event.Money, id string) {
 // applyRefund notes money that went back and answers how much. Without a sum and
 // without priced lines the whole order is meant.
 func (p *Person) applyRefund(e *event.Event, ch *Change) event.Money {
-	ch.Refund, ch.OrderID = true, strings.Clone(e.OrderID)
+	ch.Refund, ch.OrderID = true, strings.Clone(cut(e.OrderID))
 	sum := max(worth(e), 0)
 	if e.OrderID == "" {
 		p.Refunded += sum

@@ -53,6 +53,8 @@ const (
 	MaxOrders     = 10000 // orders remembered for good; 24 bytes each
 	MaxOrderLines = 50    // lines of the last order kept; pairs grow with the square
 	MaxQuantity   = 10000 // of one cart line
+	MaxID         = 256   // bytes of an item's id; a product with a longer one is left out
+	MaxText       = 1024  // bytes of any other text; a longer one is cut
 )
 
 // Updater applies events to pictures. It holds no state of its own and is safe for

@@ -22,6 +22,7 @@ func (p *Person) applyTraits(t *event.Traits, at int64, ch *Change) {
 		return
 	}
 	for i, to := range p.Traits.all() {
+		said[i] = cut(said[i])
 		if said[i] == "" && !slices.Contains(t.Cleared, traitNames[i]) {
 			continue
 		}

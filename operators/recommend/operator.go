@@ -43,7 +43,8 @@ func (o VisitorToucher) Process(c *engine.Ctx, l *profile.Link) {
 }
 
 // Items is the operator that keeps the record of each item, and the totals under the
-// empty key.
+// empty key. It belongs into a lazy stage: an item is touched by many events and its
+// record is large, so it is written behind.
 type Items struct {
 	Cell        *state.Cell[Item, *Item]
 	Totals      *state.Cell[Totals, *Totals]
@@ -53,7 +54,7 @@ type Items struct {
 // NewItems makes the operator.
 func NewItems(r *Recommender, cacheMax int) *Items {
 	return &Items{
-		Cell: state.NewCell[Item]("item/cooccurrence", cacheMax), Totals: state.NewCell[Totals]("item/totals", 1),
+		Cell: state.NewLazyCell[Item]("item/cooccurrence", cacheMax), Totals: state.NewLazyCell[Totals]("item/totals", 1),
 		recommender: r,
 	}
 }

@@ -161,16 +161,23 @@ type Neighbour struct {
 // Top lists what goes with an item in one relation, surest first. Ties are in the order
 // of the ids.
 func (r *Recommender) Top(id string, rel Relation, now int64, read Reader, totals *Totals) []Neighbour {
-	i, ok := read(id)
-	if !ok || rel >= RelationCount {
+	if rel >= RelationCount {
 		return nil
 	}
-	n := totals.Units(rel, now, r.half)
+	return top(id, rel, now, read, totals.Units(rel, now, r.half))
+}
+
+// top is Top among n units.
+func top(id string, rel Relation, now int64, read Reader, n float64) []Neighbour {
+	i, ok := read(id)
+	if !ok {
+		return nil
+	}
 	own := i.Units(rel, now)
 	var out []Neighbour
 	for _, a := range i.relations[rel].list {
 		o, ok := read(a.id)
-		shared := i.value(a.count-a.err, now)
+		shared := i.value(a.count, now)
 		if !ok || shared <= 0 {
 			continue
 		}
@@ -201,9 +208,10 @@ func (r *Recommender) Recommend(q Query, read Reader, totals *Totals) []Scored {
 		return i, i != nil
 	}
 	found := make(map[string]*Scored)
-	for _, s := range q.Seeds {
-		for rel := range RelationCount {
-			for _, n := range r.Top(s.Item, rel, q.Now, cached, totals) {
+	for rel := range RelationCount {
+		units := totals.Units(rel, q.Now, r.half)
+		for _, s := range q.Seeds {
+			for _, n := range top(s.Item, rel, q.Now, cached, units) {
 				r.vote(found, &q, s, rel, n)
 			}
 		}

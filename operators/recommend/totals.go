@@ -24,7 +24,7 @@ type Totals struct {
 
 // The bounds of the totals.
 const (
-	MaxPopular = 128 // a recommendation needs a handful that its filters leave over
+	MaxPopular = 128 // a recommendation needs a handful that its filters leave over; cut as neighbours are
 	maxDays    = 800 // over four default half-lives; older days join the oldest kept
 )
 
@@ -54,7 +54,9 @@ func (r *Recommender) ApplyTotals(s *Totals, t *Touch) {
 			w /= 2
 		}
 		for _, id := range t.Others {
-			s.Lost += s.addPopular(id, w)
+			var lost uint32
+			s.popular, lost = addTo(s.popular, id, w, MaxPopular)
+			s.Lost += lost
 		}
 	}
 	s.Last = max(s.Last, t.Time)
@@ -79,13 +81,6 @@ func (s *Totals) bound() {
 		}
 		s.days = slices.Delete(s.days, 0, 1)
 	}
-}
-
-func (s *Totals) addPopular(id string, w float64) uint32 {
-	n := relation{list: s.popular}
-	lost := n.addBounded(id, w, MaxPopular)
-	s.popular = n.list
-	return lost
 }
 
 // Units is the decayed number of units of a relation; half is the half-life in
@@ -164,6 +159,7 @@ func (s *Totals) DecodeFrom(b []byte) error {
 	s.popular = make([]neighbour, w.Len(MaxPopular, 9))
 	for i := range s.popular {
 		s.popular[i] = neighbour{id: w.String(), count: w.Float()}
+		s.popular[i].head = headOf(s.popular[i].id)
 		if i > 0 && s.popular[i].id <= s.popular[i-1].id {
 			w.Fail("popular items out of order")
 		}

@@ -198,10 +198,15 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 		}
 		if cart.Last > w.Activity { // moved by what must not arm, such as an event that switched us off
 			w.Activity, w.Deadline = cart.Last, cart.Last+r.Wait.Milliseconds()
+			d = t.decision(s, r, w)
 		}
 		f.CartID, f.Items, f.Value, f.Currency = cart.ID, cart.Contents(), cart.Value(), cart.Currency
 		d.Flags = cart.Flags
 	} else {
+		if o, ok := s.Profile.OrderByID(d.OrderID); ok && o.Returned() {
+			t.cancel(s, r, i, ReasonRefunded, out)
+			return
+		}
 		l := &s.Profile.LastOrder
 		f.OrderID, f.Items, f.Value, f.Currency = l.ID, slices.Clone(l.Items), l.Value, l.Currency
 		d.Flags = l.Flags

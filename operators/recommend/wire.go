@@ -1,0 +1,65 @@
+package recommend
+
+import (
+	"encoding/binary"
+
+	"millrace/operators/event"
+	"millrace/operators/profile"
+)
+
+// touchSchema is the version of a touch as it stands in an epoch record.
+const touchSchema = 1
+
+// AppendTouch appends a touch as it stands in an epoch record, without its item, which
+// is the key.
+func AppendTouch(b []byte, t *Touch) []byte {
+	b = append(b, touchSchema, byte(t.Relation))
+	b = binary.AppendUvarint(b, uint64(t.Own))
+	b = binary.AppendVarint(b, t.Time)
+	b = profile.AppendString(b, t.Item)
+	b = binary.AppendUvarint(b, uint64(len(t.Others)))
+	for _, id := range t.Others {
+		b = profile.AppendString(b, id)
+	}
+	if t.Facts == (Facts{}) {
+		return append(b, 0)
+	}
+	f := &t.Facts
+	b = append(b, 1)
+	for _, s := range [...]string{f.Name, f.Category, f.URL, f.ImageURL, f.Currency} {
+		b = profile.AppendString(b, s)
+	}
+	b = binary.AppendVarint(b, int64(f.Price))
+	if f.HasPrice {
+		return append(b, 1)
+	}
+	return append(b, 0)
+}
+
+// ReadTouch reads what AppendTouch wrote. It answers profile.ErrNewer or
+// profile.ErrDamaged, wrapped with the facts. It keeps nothing of b.
+func ReadTouch(b []byte) (*Touch, error) {
+	w, _ := profile.ReadWire(b, touchSchema)
+	t := &Touch{Relation: Relation(w.Byte())}
+	if t.Relation >= RelationCount {
+		w.Fail("relation of unknown kind")
+	}
+	t.Own = uint32(w.Int(1<<32 - 1))
+	t.Time = w.Varint()
+	t.Item = w.String()
+	if n := w.Len(len(b), 1); n > 0 {
+		t.Others = make([]string, n)
+	}
+	for i := range t.Others {
+		t.Others[i] = w.String()
+	}
+	if w.Byte() == 1 {
+		f := &t.Facts
+		for _, s := range [...]*string{&f.Name, &f.Category, &f.URL, &f.ImageURL, &f.Currency} {
+			*s = w.String()
+		}
+		f.Price = event.Money(w.Varint())
+		f.HasPrice = w.Byte() == 1
+	}
+	return t, w.Err()
+}

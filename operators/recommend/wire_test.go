@@ -1,0 +1,52 @@
+package recommend
+
+import (
+	"reflect"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"millrace/operators/event"
+)
+
+// TestTouchWire reads back what it wrote.
+func TestTouchWire(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		text := rapid.String()
+		want := &Touch{
+			Item: text.Draw(rt, "item"), Relation: Relation(rapid.IntRange(0, int(RelationCount)-1).Draw(rt, "relation")),
+			Own: rapid.Uint32().Draw(rt, "own"), Time: rapid.Int64().Draw(rt, "time"),
+		}
+		if others := rapid.SliceOfN(text, 0, 60).Draw(rt, "others"); len(others) > 0 {
+			want.Others = others
+		}
+		if rapid.Bool().Draw(rt, "facts") {
+			want.Facts = Facts{
+				Name: text.Draw(rt, "name"), Category: text.Draw(rt, "category"), URL: text.Draw(rt, "url"), Currency: "EUR",
+				Price: event.Money(rapid.Int64().Draw(rt, "price")), HasPrice: rapid.Bool().Draw(rt, "has"),
+			}
+		}
+		got, err := ReadTouch(AppendTouch(nil, want))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			rt.Fatalf("got %+v, want %+v", got, want)
+		}
+	})
+}
+
+func FuzzReadTouch(f *testing.F) {
+	f.Add(AppendTouch(nil, &Touch{Item: "a", Others: []string{"b", "c"}, Facts: Facts{Name: "Mug"}}))
+	f.Add([]byte{2})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		touch, err := ReadTouch(b)
+		if err != nil {
+			return
+		}
+		if _, err := ReadTouch(AppendTouch(nil, touch)); err != nil {
+			t.Fatalf("cannot read its own writing: %v", err)
+		}
+	})
+}
