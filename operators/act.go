@@ -69,21 +69,9 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 	if err != nil {
 		return engine.Again, 0, err
 	}
-	result, err := m.o.Sender.Send(ctx, mail.Job{
-		Decision: d.ID, Person: d.Person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
-		Hold:   func() string { return m.recheck(&d, &p, v.Watermark) },
-		Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, &d, &p) },
-	})
-	r := result.Receipt
-	var retry *mail.RetryError
-	var refused *mail.AddressError
-	switch {
-	case errors.As(err, &retry):
-		return engine.Again, retry.After, err
-	case errors.As(err, &refused):
-		r = event.Receipt{Decision: d.ID, Outcome: event.Skipped, Reason: "address refused: " + refused.Reason}
-	case err != nil:
-		return engine.Again, time.Second, err
+	r, after, err := m.send(ctx, v, &d, &p)
+	if err != nil {
+		return engine.Again, after, err
 	}
 	r.Person, r.At = d.Person, v.Watermark
 	r.Effect = strconv.FormatUint(row.ID, 10)
@@ -99,6 +87,29 @@ func (m *Mailer) recheck(d *event.Decision, p *profile.Person, now int64) string
 		return m.pipeline.triggers.RecheckReplay(d, p)
 	}
 	return m.pipeline.triggers.Recheck(d, p, now)
+}
+
+// send sends the mail of a decision, unless the re-check finds that it does not hold any
+// more, and says what came of it. The re-check is the sender's to ask for: a mail that
+// left before a crash, or may have, is not skipped for what happened since.
+func (m *Mailer) send(ctx context.Context, v *engine.View, d *event.Decision, p *profile.Person) (event.Receipt, time.Duration, error) {
+	result, err := m.o.Sender.Send(ctx, mail.Job{
+		Decision: d.ID, Person: d.Person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
+		Hold:   func() string { return m.recheck(d, p, v.Watermark) },
+		Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, d, p) },
+	})
+	var retry *mail.RetryError
+	var refused *mail.AddressError
+	switch {
+	case err == nil:
+		return result.Receipt, 0, nil
+	case errors.As(err, &retry):
+		return event.Receipt{}, retry.After, err
+	case errors.As(err, &refused):
+		return event.Receipt{Decision: d.ID, Outcome: event.Skipped, Reason: "address refused: " + refused.Reason}, 0, nil
+	default:
+		return event.Receipt{}, time.Second, err
+	}
 }
 
 // write makes the mail: recommendations, words, MIME.

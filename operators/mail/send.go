@@ -36,8 +36,9 @@ type Job struct {
 	List     string // what the person may have unsubscribed from; "" for transactional mail
 	To       string // the address, for OnlyTo
 	Policy   Policy
-	// Hold says why the mail must not go after all, or "". It is asked when the mail has
-	// not gone yet: what has gone stays so, whatever happened since. Nil holds nothing.
+	// Hold says why the mail is not to go any more, or "". It is asked only about a mail
+	// that is about to go: one that left in an earlier try, or is in doubt, ended as that.
+	// May be nil.
 	Hold func() string
 	// Render makes the mail. It is called only when the journal has no bytes of this
 	// decision, at most once a Send.
@@ -152,11 +153,6 @@ func (s *Sender) Send(ctx context.Context, job Job) (Result, error) {
 			return Result{}, s.retry(&job, e.Attempts, err)
 		}
 	}
-	if job.Hold != nil {
-		if reason := job.Hold(); reason != "" {
-			return s.skip(&job, known, reason), nil
-		}
-	}
 	if reason := s.heldBack(&job, job.To); reason != "" {
 		return s.skip(&job, known, reason), nil
 	}
@@ -193,6 +189,11 @@ func (s *Sender) end(id string) {
 
 // heldBack says why a mail to this address does not go, or "".
 func (s *Sender) heldBack(job *Job, to string) string {
+	if job.Hold != nil {
+		if reason := job.Hold(); reason != "" {
+			return reason
+		}
+	}
 	switch {
 	case s.options.Suppressed(job.Person, job.List):
 		return ReasonUnsubscribed
