@@ -105,7 +105,7 @@ func remarksOf(o Options, r reading) []remark {
 		Fix:  "They are not sent again. See the mail server's log for the Message-IDs.",
 	})
 	add(st.DeadLetters > 0, levelWarn, remark{
-		Text: plural(st.DeadLetters, "event", "events") + " could not be read and stands aside; the rest goes on.",
+		Text: plural(st.DeadLetters, "event", "events") + " could not be read and are set aside; the rest goes on.",
 		Fix:  "See why:", Link: linkIf(o.DeadLetters != nil, "/dead-letters"), Command: "millrace dlq list",
 	})
 	add(st.Mails >= fallbackMailsMin && float64(st.FallbackSubjects) > fallbackShareMax*float64(st.Mails), levelWarn, remark{

@@ -26,6 +26,9 @@ func (c *Ctx) Key() string { return c.key }
 // milliseconds. Decisions take it as "now".
 func (c *Ctx) Watermark() int64 { return c.engine.progress.Watermark }
 
+// Newest is the greatest event time so far, Unix milliseconds, or zero.
+func (c *Ctx) Newest() int64 { return c.engine.progress.Newest }
+
 // Position is where in the log the unit stands that is being processed.
 func (c *Ctx) Position() (seq uint64, index uint32) {
 	return c.engine.progress.Position.Seq + 1, c.engine.progress.Position.Index
@@ -58,9 +61,16 @@ func (c *Ctx) Effect(kind, lane string, body []byte) uint64 {
 func (c *Ctx) NextRow() uint64 { return c.engine.progress.NextRow + 1 }
 
 // Settle says that the receipt of an outbox row was read: the row is removed with
-// this epoch.
+// this epoch. A receipt that comes twice, or of no row, settles nothing.
 func (c *Ctx) Settle(row uint64) {
-	c.engine.settled = append(c.engine.settled, row)
+	owed, err := c.engine.owes(row)
+	if err != nil {
+		c.Fail(err)
+		return
+	}
+	if owed {
+		c.engine.settled = append(c.engine.settled, row)
+	}
 }
 
 // Fail stops the engine with err before anything of this epoch is committed. It is

@@ -58,7 +58,7 @@ type Engine struct {
 	flying  *epoch
 	commits chan *epoch
 	done    chan error
-	visible uint64
+	seen    progress // of the newest epoch that the reader sees
 	limitN  int
 	limitB  int
 
@@ -74,6 +74,7 @@ type epoch struct {
 	record  *state.Record
 	rows    []Row
 	settled []uint64
+	reached progress // with this epoch
 }
 
 // Open loads the state's progress, checks it against the log, and makes the engine
@@ -108,7 +109,6 @@ func (e *Engine) open(ctx context.Context) error {
 			return fmt.Errorf("the state's progress cannot be read: %w", err)
 		}
 	}
-	e.visible = e.progress.Epoch
 	if err := e.number(); err != nil {
 		return err
 	}
@@ -133,6 +133,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.recover(); err != nil {
 		return err
 	}
+	e.seen = e.progress
 	e.quiet.init(e)
 	e.publish()
 	return nil
@@ -389,11 +390,13 @@ type quiet struct {
 	mu   sync.Mutex
 	now  quietTime
 	last time.Time // when the newest message was processed
+	sent bool      // a tick stands in the log that was not processed yet
 }
 
 func (q *quiet) init(e *Engine) {
 	q.e = e
 	q.last = time.Now()
+	q.now = e.quietNow() // nothing may ever come again, and yet a timer of the last run is due
 }
 
 // set is called by the engine's loop.
@@ -402,15 +405,23 @@ func (q *quiet) set(t quietTime, input bool) {
 	defer q.mu.Unlock()
 	q.now = t
 	if input {
-		q.last = time.Now()
+		q.last, q.sent = time.Now(), false
 	}
+}
+
+// ticking notes that a tick is on its way. While it is not processed, because reading
+// or commits wait for something, another one would only fill the log.
+func (q *quiet) ticking(sent bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.sent = sent
 }
 
 // at is the event time of a tick that is owed now.
 func (q *quiet) at(now time.Time) (int64, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !q.now.ready || !q.now.due || q.now.received == 0 || now.Sub(q.last) < q.e.o.Idle {
+	if q.sent || !q.now.ready || !q.now.due || q.now.received == 0 || now.Sub(q.last) < q.e.o.Idle {
 		return 0, false
 	}
 	elapsed := float64(max(now.UnixMilli()-q.now.stored, 0)) * q.e.o.Speed
@@ -431,8 +442,12 @@ func (q *quiet) run(ctx context.Context) {
 			if !owed {
 				continue
 			}
-			if err := q.e.o.Tick(ctx, at); err != nil && ctx.Err() == nil {
-				q.e.o.Logger.Warn("a tick could not be published", "err", err)
+			q.ticking(true)
+			if err := q.e.o.Tick(ctx, at); err != nil {
+				q.ticking(false)
+				if ctx.Err() == nil {
+					q.e.o.Logger.Warn("a tick could not be published", "err", err)
+				}
 			}
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"millrace/state"
@@ -208,7 +209,7 @@ func (e *Engine) closeEpoch(ctx context.Context) error {
 		return fmt.Errorf("encode progress: %w", err)
 	}
 	r.Put(keyProgress, raw)
-	next := &epoch{record: r, rows: e.rows, settled: e.settled}
+	next := &epoch{record: r, rows: e.rows, settled: e.settled, reached: *p}
 	e.rows, e.settled, e.units = nil, nil, 0
 	if e.o.EffectsFirst {
 		e.pool.offer(next.rows)
@@ -230,6 +231,18 @@ func (e *Engine) land() error {
 	return e.committed(<-e.done)
 }
 
+// owes tells whether the outbox holds a row that is not settled yet.
+func (e *Engine) owes(row uint64) (bool, error) {
+	if slices.Contains(e.settled, row) || e.flying != nil && slices.Contains(e.flying.settled, row) {
+		return false, nil
+	}
+	if row > e.seen.NextRow { // of an epoch that the reader does not see, if of any
+		return row <= e.progress.NextRow, nil
+	}
+	_, found, err := e.read.Get(nil, rowKey(row))
+	return found, err
+}
+
 // committed takes the news of a commit: its effects may leave, and what it wrote
 // can be read from the store.
 func (e *Engine) committed(err error) error {
@@ -239,16 +252,16 @@ func (e *Engine) committed(err error) error {
 	f := e.flying
 	e.flying = nil
 	e.read.Renew()
-	e.visible = f.record.Epoch
+	e.seen = f.reached
 	for _, c := range e.graph.cells {
-		c.Evict(e.visible)
+		c.Evict(e.seen.Epoch)
 	}
-	e.timers.seen(e.visible)
+	e.timers.seen(e.seen.Epoch)
+	e.publish() // before the effects leave: their views show at least this watermark
 	for _, id := range f.settled {
 		e.pool.settled(id)
 	}
 	e.pool.offer(f.rows)
-	e.publish()
 	e.quiet.set(e.quietNow(), false)
 	return nil
 }

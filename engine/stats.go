@@ -69,8 +69,8 @@ func (e *Engine) publish() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := &e.stats
-	s.Epoch, s.Position = e.visible, e.progress.Position
-	s.Watermark, s.Newest = e.progress.Watermark, e.progress.Newest
+	s.Epoch, s.Position = e.seen.Epoch, e.seen.Position
+	s.Watermark, s.Newest = e.seen.Watermark, e.seen.Newest
 	s.LogEnd, s.Timers = e.info.Last, e.timers.pending
 	s.Operators, s.Cells = ops, cells
 }

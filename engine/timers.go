@@ -18,10 +18,10 @@ type timers struct {
 	horizon string   // the first key that may be pending outside the heap
 	all     bool     // the heap holds every pending timer; horizon means nothing
 
-	added   []string      // set since the last epoch closed
-	removed []string      // fired since the last epoch closed
-	fresh   []freshTimers // set by epochs that the reader does not see yet
-	pending int64         // an estimate: a timer set twice counts twice
+	added   map[string]struct{} // set since the last epoch closed, and not fired since
+	removed []string            // fired since the last epoch closed
+	fresh   []freshTimers       // set by epochs that the reader does not see yet
+	pending int64               // an estimate: a timer set twice counts twice
 }
 
 // freshTimers are the timers that one epoch set.
@@ -55,6 +55,7 @@ func timerParts(raw string) (op uint16, key, tag string) {
 // open loads the timers that come first.
 func (t *timers) open(read *state.Reader, limit int, low int64, pending int64) error {
 	t.read, t.max, t.pending = read, limit, pending
+	t.added = make(map[string]struct{})
 	t.horizon = timerKey(low, 0, "", "")[:9] // past the tombstones of what fired long ago
 	return t.load()
 }
@@ -72,7 +73,7 @@ func (t *timers) low() int64 {
 
 // set adds a timer.
 func (t *timers) set(raw string) {
-	t.added = append(t.added, raw)
+	t.added[raw] = struct{}{}
 	t.pending++
 	if t.all || raw < t.horizon {
 		t.push(raw)
@@ -95,8 +96,9 @@ func (t *timers) pop(until int64) (string, bool, error) {
 	raw := t.heap[0]
 	for len(t.heap) > 0 && t.heap[0] == raw { // the same timer set twice is one
 		t.take()
+		t.pending--
 	}
-	t.pending--
+	delete(t.added, raw)
 	t.removed = append(t.removed, raw)
 	return raw, true, nil
 }
@@ -135,18 +137,20 @@ func (t *timers) load() error {
 		t.push(raw)
 	}
 	for _, f := range t.fresh {
-		t.adopt(f.keys, from)
+		for _, raw := range f.keys {
+			t.adopt(raw, from)
+		}
 	}
-	t.adopt(t.added, from)
+	for raw := range t.added {
+		t.adopt(raw, from)
+	}
 	return nil
 }
 
-// adopt pushes those keys that lie between from and the horizon.
-func (t *timers) adopt(keys []string, from string) {
-	for _, raw := range keys {
-		if raw >= from && (t.all || raw < t.horizon) {
-			t.push(raw)
-		}
+// adopt pushes a key that lies between from and the horizon.
+func (t *timers) adopt(raw, from string) {
+	if raw >= from && (t.all || raw < t.horizon) {
+		t.push(raw)
 	}
 }
 
@@ -171,29 +175,22 @@ func (t *timers) shrink() {
 }
 
 // flush writes what was set and fired into r. A timer that was set and fired within
-// the epoch leaves no trace.
+// the epoch leaves no trace; one that fired and was set again stays.
 func (t *timers) flush(r *state.Record) {
-	var fired map[string]bool
-	if len(t.removed) > 0 && len(t.added) > 0 {
-		fired = make(map[string]bool, len(t.removed))
-		for _, raw := range t.removed {
-			fired[raw] = true
-		}
-	}
-	var kept []string
-	for _, raw := range t.added {
-		if !fired[raw] {
-			r.Put([]byte(raw), nil)
-			kept = append(kept, raw)
-		}
-	}
 	for _, raw := range t.removed {
-		r.Delete([]byte(raw))
+		if _, again := t.added[raw]; !again {
+			r.Delete([]byte(raw))
+		}
+	}
+	kept := make([]string, 0, len(t.added))
+	for raw := range t.added {
+		r.Put([]byte(raw), nil)
+		kept = append(kept, raw)
 	}
 	if len(kept) > 0 {
 		t.fresh = append(t.fresh, freshTimers{epoch: r.Epoch, keys: kept})
 	}
-	t.added = t.added[:0]
+	clear(t.added)
 	t.removed = t.removed[:0]
 }
 

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strconv"
 	"time"
@@ -34,8 +33,9 @@ type SendOptions struct {
 	ShopURL string
 	// LinkURL is where the endpoints behind the links of a mail are reached.
 	LinkURL string
-	Track   bool // pixel and links report opens and clicks
-	Logger  *slog.Logger
+	// Replay says that the log is read after the fact: mails are taken to leave when
+	// they were decided.
+	Replay bool
 }
 
 // Mailer carries out the decisions to mail somebody. The order of its steps is the
@@ -69,33 +69,47 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 	if err != nil {
 		return engine.Again, 0, err
 	}
-	r := event.Receipt{Decision: d.ID, Person: d.Person, Outcome: event.Skipped, At: v.Watermark}
-	if r.Reason = m.pipeline.triggers.Recheck(&d, &p, v.Watermark); r.Reason == "" {
-		result, err := m.o.Sender.Send(ctx, mail.Job{
-			Decision: d.ID, Person: d.Person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
-			Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, &d, &p) },
-		})
-		var retry *mail.RetryError
-		if errors.As(err, &retry) {
-			return engine.Again, retry.After, err
-		}
-		var refused *mail.AddressError
-		switch {
-		case errors.As(err, &refused):
-			r.Reason = "address refused: " + refused.Reason
-		case err != nil:
-			return engine.Again, time.Second, err
-		default:
-			r = result.Receipt
-			r.Person, r.At = d.Person, v.Watermark
-		}
+	r, after, err := m.send(ctx, v, &d, &p)
+	if err != nil {
+		return engine.Again, after, err
 	}
+	r.Person, r.At = d.Person, v.Watermark
 	r.Effect = strconv.FormatUint(row.ID, 10)
 	m.o.Step("before-receipt")
 	if err := m.o.Publish(ctx, "receipt/"+d.ID, &r); err != nil {
 		return engine.Again, time.Second, fmt.Errorf("receipt of row %d: %w", row.ID, err)
 	}
 	return engine.Reported, 0, nil
+}
+
+func (m *Mailer) recheck(d *event.Decision, p *profile.Person, now int64) string {
+	if m.o.Replay {
+		return m.pipeline.triggers.RecheckReplay(d, p)
+	}
+	return m.pipeline.triggers.Recheck(d, p, now)
+}
+
+// send sends the mail of a decision, unless the re-check finds that it does not hold any
+// more, and says what came of it. The re-check is the sender's to ask for: a mail that
+// left before a crash, or may have, is not skipped for what happened since.
+func (m *Mailer) send(ctx context.Context, v *engine.View, d *event.Decision, p *profile.Person) (event.Receipt, time.Duration, error) {
+	result, err := m.o.Sender.Send(ctx, mail.Job{
+		Decision: d.ID, Person: d.Person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
+		Hold:   func() string { return m.recheck(d, p, v.Watermark) },
+		Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, d, p) },
+	})
+	var retry *mail.RetryError
+	var refused *mail.AddressError
+	switch {
+	case err == nil:
+		return result.Receipt, 0, nil
+	case errors.As(err, &retry):
+		return event.Receipt{}, retry.After, err
+	case errors.As(err, &refused):
+		return event.Receipt{Decision: d.ID, Outcome: event.Skipped, Reason: "address refused: " + refused.Reason}, 0, nil
+	default:
+		return event.Receipt{}, time.Second, err
+	}
 }
 
 // write makes the mail: recommendations, words, MIME.

@@ -53,6 +53,7 @@ type Pipeline struct {
 	recommender *recommend.Recommender
 	exclude     recommend.Exclude
 	never       map[string]bool
+	cache       itemCache
 }
 
 // Build makes the graph: address and visitor, which tell who is meant; person; item.
@@ -116,6 +117,9 @@ type tick struct{}
 // stage, which knows, or learns from them, who that is.
 func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
 	person := e.Person
+	if newest := c.Newest(); person != "" && newest > 0 {
+		e.Time = min(e.Time, newest) // feedback on simulated or imported shops must not age their people
+	}
 	if person == "" && e.UserID != "" {
 		person = p.pseudonyms.Person(e.UserID)
 	}
@@ -188,6 +192,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 	for i := range d.records {
 		r := &d.records[i]
 		switch {
+		case r.Event != nil && r.Event.Person != "": // feedback of our own has the wall's time, which need not be the log's
+			dst = append(dst, engine.Unit{Value: r.Event})
 		case r.Event != nil:
 			dst = append(dst, engine.Unit{Time: r.Event.Time, Received: r.Event.ReceivedAt, Value: r.Event})
 		case r.Reject != nil:

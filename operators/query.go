@@ -1,6 +1,8 @@
 package operators
 
 import (
+	"sync"
+
 	"millrace/engine"
 	"millrace/operators/event"
 	"millrace/operators/profile"
@@ -88,23 +90,56 @@ func (p *Pipeline) recommendations(v *engine.View, q recommend.Query) ([]recomme
 	return out, *failed
 }
 
-// reader reads item records from a view, each once, and remembers the first error.
+// reader reads item records from a view, and remembers the first error.
 func (p *Pipeline) reader(v *engine.View) (recommend.Reader, *error) {
 	var failed error
-	seen := make(map[string]*recommend.Item)
 	return func(id string) (*recommend.Item, bool) {
-		if it, ok := seen[id]; ok {
-			return it, it != nil
-		}
-		it, ok, err := engine.Read(v, p.items.Cell, id)
+		it, err := p.cache.get(v, id, func() (*recommend.Item, error) {
+			it, ok, err := engine.Read(v, p.items.Cell, id)
+			if err != nil || !ok {
+				return nil, err
+			}
+			return &it, nil
+		})
 		if err != nil && failed == nil {
 			failed = err
 		}
-		if !ok || err != nil {
-			seen[id] = nil
-			return nil, false
-		}
-		seen[id] = &it
-		return &it, true
+		return it, it != nil
 	}, &failed
+}
+
+// itemCache keeps decoded item records that recommendations share: a mail may look at
+// a thousand of them. They are only read. Safe for concurrent use.
+type itemCache struct {
+	mu    sync.Mutex
+	epoch uint64
+	items map[string]*recommend.Item // nil: there is none
+}
+
+const (
+	itemCacheMax    = 20_000 // about 50 MB
+	itemCacheEpochs = 64     // as far as the records themselves may trail their messages
+)
+
+func (c *itemCache) get(v *engine.View, id string, read func() (*recommend.Item, error)) (*recommend.Item, error) {
+	c.mu.Lock()
+	if c.items == nil || v.Epoch > c.epoch+itemCacheEpochs || len(c.items) >= itemCacheMax {
+		c.items, c.epoch = make(map[string]*recommend.Item), v.Epoch
+	}
+	it, ok := c.items[id]
+	items := c.items
+	c.mu.Unlock()
+	if ok {
+		return it, nil
+	}
+	it, err := read()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(items) < itemCacheMax {
+		items[id] = it
+	}
+	return it, nil
 }

@@ -162,7 +162,7 @@ func (c consoleGraph) Graph() ([]console.Node, []console.Edge) {
 		{ID: "visitor", Label: "visitor", Kind: console.KindOperator, Stage: "visitor", Total: by["visitor/link"], Note: "who is it?"},
 		{ID: "profile", Label: "profile", Kind: console.KindOperator, Stage: "person", Total: by["person/profile"], Note: "running picture"},
 		{ID: "trigger", Label: "trigger", Kind: console.KindOperator, Stage: "person", Total: by["person/trigger"], Note: fmt.Sprintf("%d timers", s.Timers)},
-		{ID: "item", Label: "co-occurrence", Kind: console.KindExchange, Stage: "item", Total: by["item/cooccurrence"], Note: "seen, carted, bought"},
+		{ID: "item", Label: "co-occurrence", Kind: console.KindExchange, Stage: "item", Total: by["item/cooccurrence"], Note: "seen, bought"},
 		{ID: "outbox", Label: "outbox", Kind: console.KindOutbox, Stage: "effects", Total: fires + letters, Note: fmt.Sprintf("%d waiting", s.Unresolved)},
 		{ID: "content", Label: "content", Kind: console.KindEffect, Stage: "effects", Total: mails, Note: "LSTM writes"},
 		{ID: "send", Label: "send", Kind: console.KindEffect, Stage: "effects", Total: mails, Note: "SMTP, once"},
@@ -170,6 +170,7 @@ func (c consoleGraph) Graph() ([]console.Node, []console.Edge) {
 	}
 	edges := []console.Edge{
 		{From: "log", To: "visitor", Total: by["visitor/link"]},
+		{From: "log", To: "profile", Total: by["person/profile"] - min(by["person/profile"], by["visitor/link"])},
 		{From: "visitor", To: "profile", Total: by["person/profile"]},
 		{From: "profile", To: "trigger", Total: by["person/trigger"]},
 		{From: "profile", To: "item", Total: by["item/cooccurrence"], Label: "touch"},
@@ -364,7 +365,7 @@ func (c consoleItems) Item(_ context.Context, id string) (console.Item, error) {
 		if err != nil {
 			return out, err
 		}
-		rel := console.Relation{Name: r.String() + " together"}
+		rel := console.Relation{Name: r.String()}
 		for i := range top {
 			rel.Neighbours = append(rel.Neighbours, console.Neighbour{ID: top[i].Item, Name: top[i].Facts.Name, Score: top[i].LLR, Count: uint64(top[i].Shared + 0.5)})
 		}

@@ -15,6 +15,7 @@ type origin struct {
 	source     string
 	options    SourceOptions
 	own        bool    // receive time is event time
+	imported   bool    // the wider limits of imports hold
 	flags      Flags   // of the envelope and of the item
 	call       string  // what the path said, or ""
 	sentAt     val     // of the batch

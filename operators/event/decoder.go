@@ -206,7 +206,7 @@ func (d *Decoder) fast(o *origin, top bool) bool {
 
 // limits are the greatest size and number of keys of an event.
 func limits(o *origin) (size, keys int) {
-	if o.own {
+	if o.imported {
 		return maxImportEvent, maxImportKeys
 	}
 	return MaxEvent, MaxKeys

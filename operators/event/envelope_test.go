@@ -89,6 +89,22 @@ func TestEnvelopeOfOwnTime(t *testing.T) {
 	f(Header{Import: true, ReceivedAt: received}, `"9999-01-01T00:00:00Z"`, received, ClockBad)
 }
 
+// A simulation is held to the limits of a shop's SDK; only imports are not.
+func TestEnvelopeLimits(t *testing.T) {
+	f := func(h Header, want Code) {
+		t.Helper()
+		raw := fmt.Appendf(nil, `{"type":"page","userId":"u","name":"%s"}`, bytes.Repeat([]byte("a"), MaxEvent))
+		r := NewDecoder(Options{}).DecodeAll(nil, AppendEnvelope(nil, h, []Item{{Raw: raw}}), received)
+		if got := r[0].Reject; got == nil && want != "" || got != nil && got.Code != want {
+			t.Fatalf("%+v: got %s, want %q", h, show(r), want)
+		}
+	}
+	f(Header{ReceivedAt: received}, TooLarge)
+	f(Header{Sim: true, ReceivedAt: received}, TooLarge)
+	f(Header{Import: true, ReceivedAt: received}, "")
+	f(Header{Import: true, Sim: true, ReceivedAt: received}, "")
+}
+
 func TestEnvelopeInAnyOrder(t *testing.T) {
 	ordered := AppendEnvelope(nil, Header{ReceivedAt: received, Source: "web", Synthetic: true}, []Item{
 		{Type: "track", SentAt: "2026-03-02T10:15:10.050Z", Raw: []byte(plainTrack), Context: json.RawMessage(`{"locale":"de_AT","active":false}`), Integrations: json.RawMessage(`{"All":false}`)},

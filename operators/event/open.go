@@ -15,6 +15,7 @@ type opening struct {
 	source         val
 	flags          Flags
 	own            bool
+	imported       bool
 	haveItems      bool
 }
 
@@ -33,8 +34,11 @@ func (p *opening) set(key string, v val) bool {
 		p.at = v
 	case "source":
 		p.source = v
-	case "sim", "import":
+	case "sim":
 		p.own = p.own || v.t == 't'
+	case "import":
+		p.imported = p.imported || v.t == 't'
+		p.own = p.own || p.imported
 	case "synthetic":
 		flag = Synthetic
 	case "assumed_consent":
@@ -89,7 +93,7 @@ func millis(v *val) (int64, bool) {
 
 // origin is what the header says of each event.
 func (d *Decoder) origin(p *opening, storedAt int64) origin {
-	o := origin{receivedAt: storedAt, seq: d.Seq, own: p.own, flags: p.flags, options: d.options.Default}
+	o := origin{receivedAt: storedAt, seq: d.Seq, own: p.own, imported: p.imported, flags: p.flags, options: d.options.Default}
 	if at, ok := millis(&p.receivedAt); ok {
 		o.receivedAt = at
 	}

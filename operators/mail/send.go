@@ -36,6 +36,10 @@ type Job struct {
 	List     string // what the person may have unsubscribed from; "" for transactional mail
 	To       string // the address, for OnlyTo
 	Policy   Policy
+	// Hold says why the mail is not to go any more, or "". It is asked only about a mail
+	// that is about to go: one that left in an earlier try, or is in doubt, ended as that.
+	// May be nil.
+	Hold func() string
 	// Render makes the mail. It is called only when the journal has no bytes of this
 	// decision, at most once a Send.
 	Render func(ctx context.Context) (Letter, error)
@@ -185,6 +189,11 @@ func (s *Sender) end(id string) {
 
 // heldBack says why a mail to this address does not go, or "".
 func (s *Sender) heldBack(job *Job, to string) string {
+	if job.Hold != nil {
+		if reason := job.Hold(); reason != "" {
+			return reason
+		}
+	}
 	switch {
 	case s.options.Suppressed(job.Person, job.List):
 		return ReasonUnsubscribed

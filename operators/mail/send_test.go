@@ -201,6 +201,41 @@ func TestSendCrash(t *testing.T) {
 	f("before-dot", AtLeastOnce, "sent", 1)
 }
 
+// The process ends at each named step, and then the mail is to be held back: one that was
+// sent, or may have been, does not end as skipped.
+func TestSendCrashThenHold(t *testing.T) {
+	f := func(step, want string, state State) {
+		t.Helper()
+		_, pipe := serve(t, InboxOptions{})
+		dir := t.TempDir()
+		job := jobFor(t, "d1")
+		var copied string
+		dying := NewSender(dialled(t, pipe, SMTPOptions{}), journal(t, dir, JournalOptions{}), SenderOptions{Step: func(name string) {
+			if name == step {
+				copied = copyDir(t, dir)
+			}
+		}})
+		job.Hold = func() string { return "" }
+		if got := outcome(dying.Send(t.Context(), job)); got != "sent" {
+			t.Fatalf("got %s", got)
+		}
+		job.Hold = func() string { return "ordered" }
+		next := journal(t, copied, JournalOptions{})
+		s := NewSender(dialled(t, pipe, SMTPOptions{}), next, SenderOptions{})
+		if got := outcome(s.Send(t.Context(), job)); got != want {
+			t.Fatalf("crash at %s: got %s, want %s", step, got, want)
+		}
+		if e, _ := next.Lookup("d1"); e.State != state {
+			t.Fatalf("crash at %s: the journal says %s, want %s", step, e.State, state)
+		}
+	}
+	f("before-journal", "skipped", 0)
+	f("after-journal", "skipped", Decided)
+	f("before-dot", "unknown", Decided)
+	f("after-dot", "unknown", Decided)
+	f("before-receipt", "sent", Decided)
+}
+
 // The process ends between the dot and the outcome. The server takes the mail at its
 // leisure, so its count is waited for.
 func TestSendCrashAfterDot(t *testing.T) {

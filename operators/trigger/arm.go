@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,8 +213,10 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 		d.Flags = l.Flags
 	}
 	if s.Now < w.Deadline {
-		w.Armed = w.Deadline
-		out.Timers = append(out.Timers, TimerRequest{rule, sub, w.Deadline})
+		if w.Armed != w.Deadline { // else it stands already: this one was left by an earlier wait
+			w.Armed = w.Deadline
+			out.Timers = append(out.Timers, TimerRequest{rule, sub, w.Deadline})
+		}
 		return
 	}
 	f.Currency = cmp.Or(f.Currency, s.Profile.Currency)
@@ -279,18 +282,36 @@ func (t *Triggers) Recheck(d *event.Decision, p *profile.Person, now int64) stri
 	if now-d.Decided > r.Freshness.Milliseconds() {
 		return ReasonExpired + ": decided more than " + span(r.Freshness) + " ago"
 	}
+	return t.recheck(r, d, p, math.MaxInt64)
+}
+
+// RecheckReplay is Recheck for a log that is read after the fact: mails are taken to
+// leave when they were decided, so neither their age nor what happened later counts.
+func (t *Triggers) RecheckReplay(d *event.Decision, p *profile.Person) string {
+	r := t.rule(d.Pipeline + "/" + d.Trigger)
+	if r == nil {
+		return ReasonRetired
+	}
+	return t.recheck(r, d, p, d.Decided)
+}
+
+// recheck looks at what happened until the given event time.
+func (t *Triggers) recheck(r *Rule, d *event.Decision, p *profile.Person, until int64) string {
+	since := func(at int64) bool { return at > d.Started && at <= until }
 	if r.Kind == CartAbandoned {
 		cart, ok := p.Cart(d.CartID)
 		switch {
-		case p.Ordered >= d.Started:
+		case p.Ordered == d.Started || since(p.Ordered):
 			return ReasonOrdered
+		case p.Ordered > until:
+			return mayMail(p, r.AssumeConsent) // an order after the fact has emptied the cart
 		case !ok:
 			return ReasonEmptied
-		case cart.Last > d.Started:
+		case since(cart.Last):
 			return ReasonInUse
 		}
 	} else {
-		if p.LastOrder.At > d.Started {
+		if since(p.LastOrder.At) {
 			return ReasonFollowed
 		}
 		if o, ok := p.OrderByID(d.OrderID); ok && o.Returned() {

@@ -1,0 +1,395 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"millrace/bench/shop"
+	"millrace/operators/mail"
+)
+
+// This file is the other side of the crash test: the inbox, the shop that sends until
+// it is answered, and the life and death of the children.
+
+// crashTest is one data directory that children die on.
+type crashTest struct {
+	t     *testing.T
+	dir   string
+	dice  *rand.Rand
+	inbox *crashInbox
+	post  *http.Client
+
+	unsent []shop.Event // sent but not acknowledged, first to be sent again
+	shop   *shop.Simulation
+	acked  map[string]bool // messageIds that the log must hold
+
+	doubt map[string]bool // decisions that some death left at the final dot
+	kills map[string]int  // by point
+	spent map[string]time.Duration
+}
+
+func newCrashTest(t *testing.T, seed uint64) *crashTest {
+	t.Helper()
+	c := &crashTest{
+		t: t, dir: filepath.Join(t.TempDir(), "data"), dice: rand.New(rand.NewPCG(seed, 1)), inbox: newCrashInbox(t),
+		post: &http.Client{Transport: &http.Transport{}}, acked: make(map[string]bool),
+		doubt: make(map[string]bool), kills: make(map[string]int), spent: make(map[string]time.Duration),
+		// Livelier than life in everything that a crash could spoil.
+		shop: shop.New(shop.Options{
+			Seed: seed, Shoppers: 400, Carting: 0.4, Bought: 0.35, Late: 0.01, Duplicate: 0.02, Malformed: 0.01, Refunded: 0.3,
+		}),
+	}
+	t.Cleanup(c.post.CloseIdleConnections)
+	return c
+}
+
+// crashInbox receives what the children send, and outlives them.
+type crashInbox struct {
+	url   string
+	inbox *mail.Inbox
+	conns *countedListener
+	mu    sync.Mutex
+	mails []mail.Received
+}
+
+func newCrashInbox(t *testing.T) *crashInbox {
+	t.Helper()
+	c := &crashInbox{inbox: mail.NewInbox(mail.InboxOptions{})}
+	l, err := c.inbox.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.url = "smtp://" + l.Addr().String()
+	c.conns = &countedListener{Listener: l}
+	c.conns.none = sync.NewCond(&c.conns.mu)
+	c.inbox.Watch(func(r mail.Received) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.mails = append(c.mails, r)
+	})
+	served := make(chan error, 1)
+	go func() { served <- c.inbox.Serve(c.conns) }()
+	t.Cleanup(func() {
+		if err := errors.Join(c.inbox.Close(), <-served); err != nil {
+			t.Error("close the inbox:", err)
+		}
+	})
+	return c
+}
+
+// received is what came so far, once every connection has ended: what a dead child had
+// handed to its socket has then been read.
+func (c *crashInbox) received() []mail.Received {
+	c.conns.wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]mail.Received(nil), c.mails...)
+}
+
+// countedListener knows how many of its connections are open.
+type countedListener struct {
+	net.Listener
+	mu   sync.Mutex
+	open int
+	none *sync.Cond
+}
+
+// Accept implements net.Listener.
+func (l *countedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.add(1)
+	return &countedConn{Conn: c, gone: sync.OnceFunc(func() { l.add(-1) })}, nil
+}
+
+func (l *countedListener) add(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open += n
+	l.none.Broadcast()
+}
+
+func (l *countedListener) wait() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.open > 0 {
+		l.none.Wait()
+	}
+}
+
+type countedConn struct {
+	net.Conn
+	gone func()
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	defer c.gone()
+	return c.Conn.Close()
+}
+
+// child is a running app.
+type child struct {
+	plan   crashPlan
+	cmd    *exec.Cmd
+	ready  chan string   // its URL, once
+	done   chan struct{} // closed when it has ended
+	stderr bytes.Buffer  // read only after done
+}
+
+// start starts a child on the data directory.
+func (c *crashTest) start(plan crashPlan) *child {
+	c.t.Helper()
+	plan.Dir, plan.SMTP = c.dir, c.inbox.url
+	raw, err := json.Marshal(plan)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	k := &child{plan: plan, cmd: exec.CommandContext(c.t.Context(), exe), ready: make(chan string, 1), done: make(chan struct{})}
+	k.cmd.Env = append(os.Environ(), crashEnv+"="+string(raw))
+	k.cmd.Stderr = &k.stderr
+	out, err := k.cmd.StdoutPipe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := k.cmd.Start(); err != nil {
+		c.t.Fatal(err)
+	}
+	go func() {
+		defer close(k.done)
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if url, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
+				k.ready <- url
+			}
+		}
+		_ = k.cmd.Wait() // how it ended is in ProcessState
+	}()
+	return k
+}
+
+// kill ends a child as a crash does, at whatever it is doing.
+func (k *child) kill() { _ = k.cmd.Process.Kill() }
+
+// end waits for the end of a child and checks that it was the expected one.
+func (c *crashTest) end(k *child, killed bool) {
+	c.t.Helper()
+	<-k.done
+	status, _ := k.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case killed && status.Signaled() && status.Signal() == syscall.SIGKILL:
+	case !killed && k.cmd.ProcessState.Success():
+	default:
+		c.t.Fatalf("child %+v ended with %v, said:\n%s", k.plan, k.cmd.ProcessState, k.stderr.String())
+	}
+}
+
+// url waits until a child takes events. It answers "" when the child died before.
+func (k *child) url() string {
+	select {
+	case url := <-k.ready:
+		return url
+	case <-k.done:
+		return ""
+	}
+}
+
+// next is the next request's worth of events: those of the last request if that was
+// not acknowledged.
+func (c *crashTest) next() []shop.Event {
+	if len(c.unsent) == 0 {
+		for range 10 + c.dice.IntN(30) {
+			c.unsent = append(c.unsent, c.shop.Next())
+		}
+	}
+	return c.unsent
+}
+
+// send posts events once. An error means that they may or may not be in the log.
+func (c *crashTest) send(ctx context.Context, url string, events []shop.Event) error {
+	var b bytes.Buffer
+	b.WriteString(`{"batch":[`)
+	for i := range events {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(events[i].JSON)
+	}
+	b.WriteString("]}")
+	return shop.HTTPPost(c.post, url, crashKey)(ctx, "/v1/batch", b.Bytes())
+}
+
+// acknowledged notes that the log has events.
+func (c *crashTest) acknowledged(events []shop.Event) {
+	for i := range events {
+		c.acked[events[i].MessageID] = true
+	}
+	c.unsent = nil
+}
+
+// feed sends events until the child is dead, at most so many requests. It answers how
+// many were acknowledged.
+func (c *crashTest) feed(k *child, url string, most int) int {
+	c.t.Helper()
+	if url == "" {
+		return 0
+	}
+	for n := range most {
+		for {
+			events := c.next()
+			err := c.send(c.t.Context(), url, events)
+			if err == nil {
+				c.acknowledged(events)
+				break
+			}
+			var refused *shop.RefusedError
+			if errors.As(err, &refused) {
+				c.t.Fatalf("events were refused: %v", err)
+			}
+			var later *shop.RetryError
+			if !errors.As(err, &later) { // the link broke
+				<-k.done
+				return n
+			}
+		}
+	}
+	return most
+}
+
+// crash runs a child that kills itself by its plan while events flow.
+func (c *crashTest) crash(plan crashPlan) {
+	c.t.Helper()
+	k := c.start(plan)
+	const most = 150 // requests, far more than any plan needs
+	if n := c.feed(k, k.url(), most); n == most {
+		k.kill()
+		c.t.Fatalf("child %+v did not come to its point within %d requests, said:\n%s", plan, n, c.wait(k))
+	}
+	c.end(k, true)
+	c.died(plan.Kill)
+}
+
+// strike kills a child from outside: after so many requests, while the next is on its
+// way.
+func (c *crashTest) strike(plan crashPlan, requests int) {
+	c.t.Helper()
+	k := c.start(plan)
+	url := k.url()
+	if n := c.feed(k, url, requests); url == "" || n != requests {
+		c.t.Fatalf("child %+v died by itself, said:\n%s", plan, c.wait(k))
+	}
+	events := c.next()
+	answer := make(chan error, 1)
+	go func() { answer <- c.send(c.t.Context(), url, events) }()
+	k.kill()
+	if err := <-answer; err == nil {
+		c.acknowledged(events)
+	}
+	c.end(k, true)
+	c.died("from outside")
+}
+
+func (c *crashTest) wait(k *child) string {
+	<-k.done
+	return k.stderr.String()
+}
+
+// died does what follows each death: it looks at what lies on disk, as it lies there.
+func (c *crashTest) died(point string) {
+	c.t.Helper()
+	c.kills[point]++
+	started := time.Now()
+	if err := c.checkAtRest(); err != nil {
+		c.t.Fatalf("after death %d, at %s: %v", len(c.kills), point, err)
+	}
+	c.spent["checks"] += time.Since(started)
+}
+
+// finish runs a child to the end of the log and of all effects.
+func (c *crashTest) finish() {
+	c.t.Helper()
+	k := c.start(crashPlan{Once: true})
+	c.end(k, false)
+}
+
+// copyTree copies a directory of plain files with the holes that they have: Badger
+// maps files of a gigabyte.
+func copyTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, rel)
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(target, 0o700)
+		case d.Type().IsRegular():
+			return copyFile(path, target)
+		default:
+			return nil // the socket
+		}
+	})
+}
+
+// copyFile copies the parts of a file that hold data.
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	const seekData, seekHole = 3, 4 // of lseek(2); elsewhere an error, and all is copied
+	for at := int64(0); at < info.Size(); {
+		start, err := in.Seek(at, seekData)
+		if errors.Is(err, syscall.ENXIO) {
+			break // only a hole is left
+		}
+		end := info.Size()
+		if err != nil {
+			start = at
+		} else if end, err = in.Seek(start, seekHole); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.NewOffsetWriter(out, start), io.NewSectionReader(in, start, end-start)); err != nil {
+			return fmt.Errorf("copy %s: %w", from, err)
+		}
+		at = end
+	}
+	return errors.Join(out.Truncate(info.Size()), out.Close())
+}

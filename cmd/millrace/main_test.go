@@ -1,0 +1,15 @@
+package main
+
+import (
+	"os"
+	"testing"
+)
+
+// TestMain lets the test binary be the program that the crash test kills: with the
+// variable set it runs the app and no tests.
+func TestMain(m *testing.M) {
+	if plan := os.Getenv(crashEnv); plan != "" {
+		os.Exit(crashChild(plan))
+	}
+	os.Exit(m.Run())
+}
