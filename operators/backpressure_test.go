@@ -84,7 +84,7 @@ func TestSinkStalls(t *testing.T) {
 		w.start()
 		const people = 500
 		for i := range people { // their carts are left when the stall begins
-			id := strconv.Itoa(i)
+			id := "p" + strconv.Itoa(i) // "0" alone is no id
 			w.take(encode(t, object("type", "identify", "userId", id, "traits", object("email", id+"@example.com", "marketing_consent", true))))
 			w.take(encode(t, object("type", "track", "event", "Product Added", "userId", id,
 				"properties", object("product_id", "mug", "name", "mug", "price", 12.9, "cart_id", "c"))))
