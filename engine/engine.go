@@ -48,6 +48,7 @@ type Engine struct {
 
 	// Of the epoch that is open.
 	ctx      Ctx
+	rest     *batch // begun, and to be gone on with when effects got their outcome
 	units    int
 	rows     []Row
 	settled  []uint64
@@ -249,6 +250,8 @@ func (e *Engine) Run(ctx context.Context) error {
 // loop is the engine's heart: it processes what is read, closes epochs and hands
 // their effects over once they are committed.
 func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan error, startPool func()) error {
+	closed := make(chan struct{})
+	close(closed)
 	for {
 		if e.caughtUp() {
 			startPool()
@@ -256,17 +259,23 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 		if end, err := e.atEnd(ctx); end || err != nil {
 			return err
 		}
-		input := batches
-		if e.blocked() {
-			input = nil
-		}
 		changed := e.pool.wait()
-		if e.blocked() != (input == nil) {
-			continue
+		input, ready := batches, closed
+		switch blocked := e.blocked(); {
+		case blocked:
+			input, ready = nil, nil
+		case e.rest != nil:
+			input = nil
+		default:
+			ready = nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-ready:
+			if err := e.process(ctx, e.rest); err != nil {
+				return err
+			}
 		case b, ok := <-input:
 			if !ok {
 				return e.ended(ctx, readErr)
@@ -304,13 +313,16 @@ func (e *Engine) blocked() bool {
 		return false
 	}
 	unresolved, _, _ := e.pool.load()
+	if e.flying != nil {
+		unresolved += len(e.flying.rows)
+	}
 	return unresolved+len(e.rows) >= e.o.OutboxMax
 }
 
 // breathe closes the epoch when no input waits and no commit is under way: an epoch
 // is as small as the disk allows, and grows under load.
 func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
-	if e.flying != nil || (len(batches) > 0 && !e.blocked()) {
+	if e.flying != nil || ((len(batches) > 0 || e.rest != nil) && !e.blocked()) {
 		return nil
 	}
 	_, _, removals := e.pool.load()

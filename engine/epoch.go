@@ -55,16 +55,23 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 }
 
 // process runs the units of a batch through the graph. A position that lies inside
-// a message skips the units that were processed before.
+// a message skips the units that were processed before. When too many effects wait
+// for their outcome it stops between two messages and leaves the batch in e.rest.
 func (e *Engine) process(ctx context.Context, b *batch) error {
 	p := &e.progress
 	start := 0
+	e.rest = nil
+	defer func() { e.quiet.set(e.quietNow(), true) }()
 	for i := range b.messages {
 		m := &b.messages[i]
 		units := b.units[start:b.ends[i]]
 		start = b.ends[i]
 		if m.Seq <= p.Position.Seq {
 			continue
+		}
+		if e.blocked() {
+			e.rest = b
+			return nil
 		}
 		if m.Seq > p.Position.Seq+1 { // the sequence has a gap: an index before it is void
 			p.Position.Seq, p.Position.Index = m.Seq-1, 0
@@ -91,7 +98,6 @@ func (e *Engine) process(ctx context.Context, b *batch) error {
 		e.lastData = m.Data
 		e.units++ // an empty message moves the position too
 	}
-	e.quiet.set(e.quietNow(), true)
 	return nil
 }
 
