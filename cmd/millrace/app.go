@@ -13,9 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
 	"millrace/configs"
 	"millrace/console"
 	"millrace/engine"
@@ -87,7 +84,7 @@ type app struct {
 	signer     *mail.Signer
 	gateway    *stream.Gateway
 	console    *console.Console
-	registry   *prometheus.Registry
+	registry   *registry
 
 	listeners map[string]net.Listener
 	closers   []func()
@@ -97,7 +94,7 @@ type app struct {
 
 // openApp opens every part. On an error it closes what it opened.
 func openApp(ctx context.Context, s settings) (*app, error) {
-	a := &app{s: s, log: s.log, listeners: make(map[string]net.Listener), registry: prometheus.NewRegistry()}
+	a := &app{s: s, log: s.log, listeners: make(map[string]net.Listener), registry: newRegistry()}
 	for _, open := range []func(context.Context) error{
 		a.openFiles, a.openConfig, a.openLog, a.openState, a.openListeners, a.openMail, a.openEngine, a.openGateway, a.openConsole,
 	} {
@@ -466,11 +463,11 @@ func (a *app) openGateway(context.Context) error {
 }
 
 func (a *app) openConsole(context.Context) error {
-	a.registry.MustRegister(newMetrics(a))
+	a.registry.show(a)
 	if a.s.console == "" {
 		return nil
 	}
-	c, err := console.New(a.consoleOptions(promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{})))
+	c, err := console.New(a.consoleOptions(a.registry.handler()))
 	if err != nil {
 		return err
 	}

@@ -1,10 +1,26 @@
 package main
 
 import (
+	"net/http"
+
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"millrace/operators/event"
 )
+
+// registry is where the metrics of a program are declared.
+type registry struct{ *prometheus.Registry }
+
+func newRegistry() *registry { return &registry{prometheus.NewRegistry()} }
+
+// show declares the metrics of an app.
+func (r *registry) show(a *app) { r.MustRegister(newMetrics(a)) }
+
+// handler answers /metrics.
+func (r *registry) handler() http.Handler {
+	return promhttp.HandlerFor(r.Registry, promhttp.HandlerOpts{})
+}
 
 // collector shows Prometheus what the parts of an app count. All labels are bounded:
 // none holds a person, an address, an item or a text.
