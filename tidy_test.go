@@ -31,7 +31,7 @@ const module = "millrace"
 // missing here fails the test: a new one is placed on purpose. "*" allows all.
 // Test files may also import engine/enginetest and the package they test.
 var mayImport = map[string][]string{
-	"":                     {},
+	"":                     {"operators/event"}, // its tests decode the examples of the documents
 	"state":                {},
 	"engine":               {"state"},
 	"engine/stream":        {"engine"},
@@ -211,18 +211,20 @@ func TestMatchers(t *testing.T) {
 	f(within("github.com/nats-io/nats.go", "github.com/nats-io/nats.gopher"), false, "another module")
 	sleep := func(body string, want int) {
 		t.Helper()
-		src := "package p\nimport (\"testing\"; \"testing/synctest\"; \"time\")\n" + body
-		file, err := parser.ParseFile(token.NewFileSet(), "p_test.go", src, 0)
-		if err != nil {
+		src := source{name: "p_test.go", set: token.NewFileSet()}
+		var err error
+		if src.file, err = parser.ParseFile(src.set, src.name, "package p\n"+body, 0); err != nil {
 			t.Fatal(err)
 		}
-		if got := len(sleeps(file)); got != want {
+		if got := len(sleeps([]source{src})); got != want {
 			t.Errorf("%s: %d sleeps outside a bubble, want %d", body, got, want)
 		}
 	}
 	sleep("func TestX(t *testing.T) { time.Sleep(1) }", 1)
 	sleep("func TestX(t *testing.T) { synctest.Test(t, func(t *testing.T) { time.Sleep(1) }) }", 0)
 	sleep("func TestX(t *testing.T) { synctest.Test(t, testX) }\nfunc testX(t *testing.T) { help() }\nfunc help() { time.Sleep(1) }", 0)
+	sleep("func TestX(t *testing.T) { s.help() }\nfunc (s *scene) help() { time.Sleep(1) }", 1)
+	sleep("func TestX(t *testing.T) { run(t, helper) }\nfunc helper() { time.Sleep(1) }", 1)
 	// A helper that one test calls inside a bubble and another outside.
 	sleep("func TestX(t *testing.T) { synctest.Test(t, testX) }\nfunc testX(t *testing.T) { help() }\nfunc help() { time.Sleep(1) }\nfunc TestY(t *testing.T) { help() }", 1)
 }
@@ -340,52 +342,93 @@ func TestMetricsFiles(t *testing.T) {
 }
 
 func TestSleeps(t *testing.T) {
+	byFolder := make(map[string][]source)
 	for _, s := range sources(t) {
-		for _, call := range sleeps(s.file) {
-			t.Errorf("%s: time.Sleep outside a synctest bubble", s.at(call))
+		byFolder[path.Dir(s.name)] = append(byFolder[path.Dir(s.name)], s)
+	}
+	for _, all := range byFolder {
+		for _, at := range sleeps(all) {
+			t.Errorf("%s: time.Sleep outside a synctest bubble", at)
 		}
 	}
 }
 
-// sleeps are the calls of time.Sleep that may run outside a synctest bubble: those
-// that neither stand in a function handed to synctest.Test nor in one that is called
-// from such functions only.
-func sleeps(file *ast.File) []ast.Node {
-	funcs := make(map[string]*ast.FuncDecl)
-	for _, d := range file.Decls {
-		if f, ok := d.(*ast.FuncDecl); ok {
-			funcs[f.Name.Name] = f
-		}
-	}
-	var bad []ast.Node
-	seen := make(map[string]bool)
-	var visit func(n ast.Node)
-	visit = func(n ast.Node) {
-		ast.Inspect(n, func(n ast.Node) bool {
-			switch v := n.(type) {
-			case *ast.CallExpr:
-				if selects(v.Fun, "synctest", "Test") {
-					return false
-				}
-				if selects(v.Fun, "time", "Sleep") {
-					bad = append(bad, v)
-				}
-			case *ast.Ident:
-				if f := funcs[v.Name]; f != nil && !seen[v.Name] && f.Body != nil {
-					seen[v.Name] = true
-					visit(f.Body)
-				}
+// bubbles are the calls whose arguments run in a synctest bubble.
+var bubbles = [][2]string{{"synctest", "Test"}, {"enginetest", "Bubble"}}
+
+// sleeper looks for calls of time.Sleep that may run outside a synctest bubble: it
+// follows calls from the functions that the test runner, or anybody, may call, within
+// a folder and by name, and does not enter what is handed to a bubble.
+type sleeper struct {
+	from  *source
+	funcs map[string][]sleeping
+	seen  map[string]bool
+	bad   []string
+}
+
+type sleeping struct {
+	from *source
+	body *ast.BlockStmt
+}
+
+func sleeps(files []source) []string {
+	v := &sleeper{funcs: make(map[string][]sleeping), seen: make(map[string]bool)}
+	var roots []string
+	runner := regexp.MustCompile(`^(Test|Benchmark|Fuzz|Example)`)
+	for i := range files {
+		for _, d := range files[i].file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Body == nil {
+				continue
 			}
-			return true
-		})
-	}
-	for name, f := range funcs {
-		if (ast.IsExported(name) || f.Recv != nil || name == "main") && !seen[name] && f.Body != nil {
-			seen[name] = true
-			visit(f.Body)
+			v.funcs[f.Name.Name] = append(v.funcs[f.Name.Name], sleeping{&files[i], f.Body})
+			if !files[i].isTest() || runner.MatchString(f.Name.Name) {
+				roots = append(roots, f.Name.Name)
+			}
 		}
 	}
-	return bad
+	for _, name := range roots {
+		v.enter(name)
+	}
+	return v.bad
+}
+
+// enter follows a function, or all methods of a name, once.
+func (v *sleeper) enter(name string) {
+	if v.seen[name] {
+		return
+	}
+	v.seen[name] = true
+	for _, f := range v.funcs[name] {
+		before := v.from
+		v.from = f.from
+		ast.Inspect(f.body, v.visit)
+		v.from = before
+	}
+}
+
+func (v *sleeper) visit(n ast.Node) bool {
+	call, ok := n.(*ast.CallExpr)
+	if !ok {
+		return true
+	}
+	for _, b := range bubbles {
+		if selects(call.Fun, b[0], b[1]) {
+			return false
+		}
+	}
+	if selects(call.Fun, "time", "Sleep") {
+		v.bad = append(v.bad, v.from.at(call))
+	}
+	for _, e := range append([]ast.Expr{call.Fun}, call.Args...) {
+		switch f := e.(type) {
+		case *ast.Ident:
+			v.enter(f.Name)
+		case *ast.SelectorExpr:
+			v.enter(f.Sel.Name)
+		}
+	}
+	return true
 }
 
 // selects tells whether e is pkg.name.
