@@ -218,7 +218,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer stopReading()
 	batches := make(chan *batch, 2)
 	readErr := make(chan error, 1)
-	var wg sync.WaitGroup
+	var wg, acting sync.WaitGroup
 	wg.Go(func() { readErr <- e.readAhead(reading, batches) })
 	wg.Go(func() { e.committer(work) })
 	poolCtx, stopPool := context.WithCancel(work)
@@ -226,7 +226,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	startPool := func() {
 		if !e.acting {
 			e.acting = true
-			wg.Go(func() { e.pool.run(poolCtx, e.o.Workers, e.o.Drain) })
+			acting.Go(func() { e.pool.run(poolCtx, e.o.Workers, e.o.Drain) })
 		}
 	}
 	if e.o.Tick != nil {
@@ -240,6 +240,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		err = e.finish(work)
 	}
 	stopPool()
+	acting.Wait()
+	if err == nil && work.Err() == nil { // else what was carried out last is tried again, which handlers can bear
+		err = e.finish(work)
+	}
 	close(e.commits)
 	wg.Wait()
 	e.read.Close()
@@ -357,7 +361,7 @@ func (e *Engine) finish(ctx context.Context) error {
 	if err := e.land(); err != nil {
 		return err
 	}
-	for e.units > 0 || len(e.settled) > 0 || e.behind() {
+	for e.owing() {
 		if err := e.closeEpoch(ctx); err != nil {
 			return err
 		}
@@ -366,6 +370,12 @@ func (e *Engine) finish(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// owing tells whether there is anything to commit.
+func (e *Engine) owing() bool {
+	_, _, removals := e.pool.load()
+	return e.units > 0 || len(e.settled) > 0 || removals > 0 || e.behind()
 }
 
 // View shows the committed state. Close it. Safe for concurrent use.
