@@ -329,8 +329,7 @@ func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
 	if e.flying != nil || ((len(batches) > 0 || e.rest != nil) && !e.blocked()) {
 		return nil
 	}
-	_, _, removals := e.pool.load()
-	if e.units == 0 && removals == 0 && !e.behind() {
+	if !e.owing() {
 		return nil
 	}
 	return e.closeEpoch(ctx)
