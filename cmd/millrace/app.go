@@ -378,6 +378,9 @@ func (a *app) run(ctx context.Context) error {
 	if err := a.serve(serving, &wg); err != nil {
 		return err
 	}
+	if a.s.nats == "" { // the log of a server that is not ours is its owner's to trim
+		wg.Go(func() { a.trimLoop(serving) })
+	}
 	undrain := context.AfterFunc(ctx, a.drain)
 	defer undrain()
 	return a.engine.Run(ctx)
