@@ -33,6 +33,8 @@ type committed struct {
 	decisions map[string]event.Decision
 	outbox    []string // decisions of the mails that stand in it
 	other     int      // rows of another kind
+	index     int      // how much of the message after the position is processed
+	redo      int      // parts of what is still to be written of lazy cells
 }
 
 // readState reads all of a state directory. It opens it as the program would, so after
@@ -71,7 +73,24 @@ func readState(dir string) (*committed, error) {
 	if err := c.collect(); err != nil {
 		return nil, err
 	}
-	return c, c.readOutbox(v)
+	return c, errors.Join(c.readOutbox(v), c.readProgress(v))
+}
+
+// readProgress finds out in what the program was interrupted.
+func (c *committed) readProgress(v *engine.View) error {
+	raw, found, err := v.Get(nil, []byte("\x01progress"))
+	if err != nil || !found {
+		return err
+	}
+	var p struct{ Position engine.Position }
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return err
+	}
+	c.index = int(p.Position.Index)
+	return v.Scan([]byte{state.SpaceRedo}, nil, func([]byte, []byte) bool {
+		c.redo++
+		return true
+	})
 }
 
 func readCell[T any, P state.Codec[T]](v *engine.View, cell *state.Cell[T, P]) (map[string]*T, error) {
@@ -184,6 +203,8 @@ func (c *crashTest) checkAtRest() error {
 		return err
 	}
 	defer func() { _ = j.Close() }()
+	c.inside += min(s.index, 1)
+	c.behind += min(s.redo, 1)
 	return errors.Join(c.checkMails(s, j, mails), checkOutbox(s))
 }
 
