@@ -3,13 +3,15 @@ package main
 import (
 	"os"
 	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestMain lets the test binary be the program that the crash test kills: with the
-// variable set it runs the app and no tests.
+// TestMain lets the test binary be the program: under the name millrace, for scripts
+// and children, and as the child that the crash test kills when its variable is set.
 func TestMain(m *testing.M) {
 	if plan := os.Getenv(crashEnv); plan != "" {
 		os.Exit(crashChild(plan))
 	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"millrace": main})
 }
