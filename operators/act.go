@@ -141,12 +141,8 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 	if err != nil {
 		return mail.Letter{}, fmt.Errorf("write mail of decision %s: %w", d.ID, err)
 	}
-	name := p.Traits.FirstName
-	if name != "" && p.Traits.LastName != "" {
-		name += " " + p.Traits.LastName
-	}
 	msg := mail.Message{
-		Decision: d.ID, Draft: draft, From: m.o.From, To: mail.Address{Name: name, Addr: p.Traits.Email},
+		Decision: d.ID, Draft: draft, From: m.o.From, To: mail.Address{Name: p.Traits.FullName(), Addr: p.Traits.Email},
 		Date: time.UnixMilli(d.Decided).UTC(), Unsubscribe: unsubscribe, Stream: d.Pipeline, Kind: d.Kind,
 	}
 	raw, err := msg.Render()

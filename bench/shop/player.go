@@ -43,6 +43,7 @@ type PlayerOptions struct {
 	RetryMin   time.Duration // first wait after a broken connection or a 503 without Retry-After; doubles
 	RetryMax   time.Duration // longest wait, also when the server asks for more
 	WriteKey   string        // put into the body, as the Node SDK does
+	From       time.Time     // earlier events happen but are not sent: another run has done that
 }
 
 func (o PlayerOptions) withDefaults() PlayerOptions {
@@ -88,7 +89,14 @@ type Player struct {
 
 // NewPlayer prepares to play a simulation, which from now on belongs to the player.
 func NewPlayer(s *Simulation, post Post, o PlayerOptions) *Player {
-	return &Player{options: o.withDefaults(), post: post, shop: s, base: s.Start()}
+	base := s.Start()
+	for base.Before(o.From) && s.Peek().Before(o.From) {
+		s.Next()
+	}
+	if base.Before(o.From) {
+		base = o.From
+	}
+	return &Player{options: o.withDefaults(), post: post, shop: s, base: base}
 }
 
 // Now is the simulated time: start + elapsed × speed, without the time held.

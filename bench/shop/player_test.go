@@ -323,3 +323,31 @@ func TestHTTPPostWithoutServer(t *testing.T) {
 		t.Error("a bad address is taken")
 	}
 }
+
+// TestPlayerGoesOnFrom begins where another run has stopped: nothing from before is
+// sent, and nothing after is missing.
+func TestPlayerGoesOnFrom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := Options{Seed: 1}
+		from := o.withDefaults().Start.Add(3 * time.Hour)
+		g := &ingest{}
+		p := NewPlayer(New(o), g.post, PlayerOptions{From: from})
+		if !p.Now().Equal(from) {
+			t.Errorf("it begins at %v, want %v", p.Now(), from)
+		}
+		run(t, p, 10*time.Second)
+		rest := New(o)
+		for rest.Peek().Before(from) {
+			rest.Next()
+		}
+		got := g.events(t)
+		if len(got) == 0 {
+			t.Fatal("nothing was sent")
+		}
+		for i, raw := range got {
+			if want := rest.Next().JSON; string(raw) != string(want) {
+				t.Fatalf("event %d of %d: got %s, want %s", i, len(got), raw, want)
+			}
+		}
+	})
+}

@@ -146,10 +146,11 @@ type consoleGraph struct{ a *app }
 func (c consoleGraph) Graph() ([]console.Node, []console.Edge) {
 	s, n := c.a.engine.Stats(), c.a.pipeline.Counters
 	by := make(map[string]uint64)
-	fired := make(map[string]uint64)
 	for _, o := range s.Operators {
-		by[o.Name], fired[o.Name] = o.In, o.Fired
+		by[o.Name] = o.In
 	}
+	// A visitor who is known hands everything on, one who is not keeps it.
+	linked := min(by["visitor/link"], by["person/profile"])
 	fires, _ := n.Fired()
 	letters := uint64(0)
 	for _, v := range n.DeadLetters() {
@@ -169,8 +170,8 @@ func (c consoleGraph) Graph() ([]console.Node, []console.Edge) {
 	}
 	edges := []console.Edge{
 		{From: "log", To: "visitor", Total: by["visitor/link"]},
-		{From: "log", To: "profile", Total: by["person/profile"] - min(by["person/profile"], by["visitor/link"])},
-		{From: "visitor", To: "profile", Total: by["person/profile"]},
+		{From: "log", To: "profile", Total: by["person/profile"] - linked},
+		{From: "visitor", To: "profile", Total: linked},
 		{From: "profile", To: "trigger", Total: by["person/trigger"]},
 		{From: "profile", To: "item", Total: by["item/cooccurrence"], Label: "touch"},
 		{From: "trigger", To: "outbox", Total: fires, Label: "decision"},
@@ -257,7 +258,7 @@ func (c consolePeople) Profile(_ context.Context, user string) (console.Person, 
 		return console.Person{}, console.ErrNotFound
 	}
 	out := console.Person{
-		UserID: user, Name: strings.TrimSpace(p.Traits.FirstName + " " + p.Traits.LastName), Email: p.Traits.Email,
+		UserID: user, Name: p.Traits.FullName(), Email: p.Traits.Email,
 		Consent: consentName(&p), FirstSeen: when(p.First), LastSeen: when(p.Last), Zone: "UTC",
 	}
 	if p.Consent.Suppressed {
@@ -335,6 +336,7 @@ func (c consoleItems) Top(_ context.Context, limit int) ([]console.Item, error) 
 			out = append(out, itemView(id, &it, v.Watermark))
 		}
 	}
+	slices.SortStableFunc(out, func(a, b console.Item) int { return cmp.Compare(b.Score, a.Score) })
 	return out, nil
 }
 

@@ -104,7 +104,10 @@ func (o *devOptions) play(ctx context.Context, out, status io.Writer) error {
 	a.announce(status)
 	sim := shop.New(shop.Options{Seed: o.seed, Shoppers: o.shoppers, Start: devStart})
 	base := "http://" + a.listeners["http"].Addr().String()
-	p := shop.NewPlayer(sim, shop.HTTPPost(&http.Client{}, base, devKey), shop.PlayerOptions{Speed: o.speed, WriteKey: devKey})
+	if first, last := sim.Shoppers()[0].UserID, sim.Shoppers()[o.shoppers-1].UserID; a.listeners["console"] != nil {
+		fmt.Fprintf(status, "  shoppers    %s to %s: ask why one got a mail, or none, under People in the console\n", first, last)
+	}
+	p := shop.NewPlayer(sim, shop.HTTPPost(&http.Client{}, base, devKey), shop.PlayerOptions{Speed: o.speed, WriteKey: devKey, From: a.shopTime()})
 	player.Store(p)
 
 	running, stop := context.WithCancel(ctx)
@@ -136,6 +139,14 @@ func (o *devOptions) play(ctx context.Context, out, status io.Writer) error {
 	}
 	a.report(out)
 	return nil
+}
+
+// shopTime is where an earlier run on the same data directory left the shop, or zero.
+func (a *app) shopTime() time.Time {
+	if newest := a.engine.Stats().Newest; newest > 0 {
+		return time.UnixMilli(newest).UTC()
+	}
+	return time.Time{}
 }
 
 // summary is the last thing that dev --json prints.

@@ -154,6 +154,9 @@ func (y *whyView) text(w io.Writer) {
 		for _, l := range d.Items {
 			fmt.Fprintf(w, "         %3d × %-40s %s\n", l.Quantity, l.Name, l.Price)
 		}
+		if len(d.Items) > 0 && d.Value != "" { // a record keeps the first items only
+			fmt.Fprintf(w, "               %-40s %s\n", "all of it", d.Value)
+		}
 		if d.Note != "" {
 			fmt.Fprintf(w, "         note: %s\n", d.Note)
 		}

@@ -3,6 +3,7 @@ package profile
 import (
 	"slices"
 	"strings"
+	"unicode"
 
 	"millrace/operators/event"
 )
@@ -10,6 +11,31 @@ import (
 // traitNames are the canonical names that event.Traits.Cleared uses, in the order of
 // Person.trait.
 var traitNames = [traitCount]string{"email", "firstName", "lastName", "locale", "timezone"}
+
+// FullName is the name as it is written where the person's language is: the family
+// name stands first, and without a space, in Chinese, Japanese and Korean. It is empty
+// when no first name is known.
+func (t *Traits) FullName() string {
+	switch {
+	case t.FirstName == "" || t.LastName == "":
+		return t.FirstName
+	case isEastAsian(t.FirstName) && isEastAsian(t.LastName):
+		return t.LastName + t.FirstName
+	default:
+		return t.FirstName + " " + t.LastName
+	}
+}
+
+// isEastAsian tells whether a name is written in characters that take no spaces; one
+// in Latin letters keeps the order of its parts, whatever the language.
+func isEastAsian(s string) bool {
+	for _, r := range s {
+		if !unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) {
+			return false
+		}
+	}
+	return true
+}
 
 func (t *Traits) all() [traitCount]*string {
 	return [traitCount]*string{&t.Email, &t.FirstName, &t.LastName, &t.Locale, &t.Timezone}
