@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -49,6 +50,11 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	db, err := badger.Open(badgerOptions(o))
+	if err != nil && o.Dir != "" && strings.Contains(err.Error(), unborn) {
+		if err = removeUnborn(o.Dir); err == nil {
+			db, err = badger.Open(badgerOptions(o))
+		}
+	}
 	if err != nil {
 		if o.Dir != "" && isLocked(err) {
 			return nil, fmt.Errorf("%s: %w", o.Dir, ErrLocked)
@@ -56,6 +62,31 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("open the state in %s: %w", o.Dir, err)
 	}
 	return &Store{db: db}, nil
+}
+
+// unborn is what Badger says when it meets an empty file of its own.
+const unborn = "Create a new file"
+
+// removeUnborn removes the empty files of a program that was killed between making a
+// file of Badger's and giving it its size: Badger refuses to open them, and they hold
+// nothing. The caller has seen Badger take the directory's lock, so nobody else is
+// making them now.
+func removeUnborn(dir string) error {
+	for _, pattern := range [...]string{"*.mem", "*.vlog"} {
+		paths, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			return fmt.Errorf("look for unborn files: %w", err)
+		}
+		for _, path := range paths {
+			if info, err := os.Stat(path); err != nil || info.Size() > 0 {
+				continue
+			}
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("remove an unborn file: %w", err)
+			}
+		}
+	}
+	return nil
 }
 
 func badgerOptions(o Options) badger.Options {

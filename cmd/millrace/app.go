@@ -328,7 +328,7 @@ func (a *app) mailer() (*operators.Mailer, error) {
 	return operators.NewMailer(a.pipeline, a.journeys, operators.SendOptions{
 		Writers: writers, Sender: a.sender, Signer: a.signer, Publish: a.publishReceipt, Step: a.s.step,
 		From: from, Shop: shopName(from, a.set.Shop.Name), ShopURL: "https://" + from.Addr[strings.LastIndexByte(from.Addr, '@')+1:] + "/",
-		LinkURL: a.linkURL(), Replay: a.s.once,
+		LinkURL: a.linkURL(),
 	}), nil
 }
 

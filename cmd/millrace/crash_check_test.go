@@ -251,6 +251,9 @@ func sameTally(id string, want *tally, got *profile.Person) error {
 func (v *verdict) checkItems() error {
 	var errs []error
 	now := v.got.watermark
+	for _, item := range v.got.items {
+		now = max(now, item.Last) // counts are not read as of before the newest event
+	}
 	own, pairs := v.count.boughtTogether(time.UnixMilli(now), v.shop.Items.HalfLife)
 	close := func(a, b float64) bool { return math.Abs(a-b) <= 1e-9*max(a, b, 1) }
 	for id, want := range own {

@@ -195,7 +195,7 @@ func (p *Person) lastOrder(e *event.Event, value event.Money, id string) {
 	if e.Time < l.At || e.Time == l.At && id <= l.ID {
 		return
 	}
-	*l = LastOrder{ID: id, At: e.Time, Value: value, Currency: strings.Clone(cut(e.Currency)), Flags: e.Flags & event.Synthetic}
+	*l = LastOrder{ID: id, At: e.Time, Value: value, Currency: strings.Clone(cut(e.Currency)), Flags: e.Flags & (event.Synthetic | event.FromImport)}
 	l.Items = make([]event.CartItem, 0, min(len(e.Products), MaxOrderLines))
 	for i := range e.Products {
 		d := &e.Products[i]
