@@ -161,7 +161,7 @@ type child struct {
 }
 
 // childMax is when a child is given up: most live for a tenth of a second.
-const childMax = 8 * time.Second
+const childMax = 30 * time.Second
 
 // start starts a child on the data directory.
 func (c *crashTest) start(plan crashPlan) *child {
