@@ -166,6 +166,11 @@ func (v *verdict) checkReplay() error {
 	if v.got.watermark != v.want.watermark {
 		errs = append(errs, fmt.Errorf("the watermark is %d, want %d", v.got.watermark, v.want.watermark))
 	}
+	slices.SortFunc(v.got.timers, compareAlarms)
+	if !slices.Equal(v.got.timers, v.want.timers) {
+		errs = append(errs, fmt.Errorf("%d timers are pending, want %d:\nwant %v\ngot  %v", len(v.got.timers), len(v.want.timers),
+			v.want.timers, v.got.timers))
+	}
 	return errors.Join(errs...)
 }
 
