@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -50,10 +49,8 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	db, err := badger.Open(badgerOptions(o))
-	if err != nil && o.Dir != "" && strings.Contains(err.Error(), unborn) {
-		if err = removeUnborn(o.Dir); err == nil {
-			db, err = badger.Open(badgerOptions(o))
-		}
+	for tries := 0; err != nil && isHalfDeleted(err) && !o.ReadOnly && tries < halfDeletedMax; tries++ {
+		db, err = badger.Open(badgerOptions(o))
 	}
 	if err != nil {
 		if o.Dir != "" && isLocked(err) {
@@ -62,31 +59,6 @@ func Open(o Options) (*Store, error) {
 		return nil, fmt.Errorf("open the state in %s: %w", o.Dir, err)
 	}
 	return &Store{db: db}, nil
-}
-
-// unborn is what Badger says when it meets an empty file of its own.
-const unborn = "Create a new file"
-
-// removeUnborn removes the empty files of a program that was killed between making a
-// file of Badger's and giving it its size: Badger refuses to open them, and they hold
-// nothing. The caller has seen Badger take the directory's lock, so nobody else is
-// making them now.
-func removeUnborn(dir string) error {
-	for _, pattern := range [...]string{"*.mem", "*.vlog"} {
-		paths, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
-			return fmt.Errorf("look for unborn files: %w", err)
-		}
-		for _, path := range paths {
-			if info, err := os.Stat(path); err != nil || info.Size() > 0 {
-				continue
-			}
-			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("remove an unborn file: %w", err)
-			}
-		}
-	}
-	return nil
 }
 
 func badgerOptions(o Options) badger.Options {
@@ -112,6 +84,19 @@ func badgerOptions(o Options) badger.Options {
 // has no error value.
 func isLocked(err error) bool {
 	return strings.Contains(err.Error(), "Cannot acquire directory lock")
+}
+
+// halfDeletedMax is more than the memtables and value logs that Badger can have been
+// deleting at once.
+const halfDeletedMax = 16
+
+// isHalfDeleted tells whether badger stumbled over an empty file. It deletes a file that
+// it needs no more by emptying and then removing it; a crash in between leaves it empty,
+// and the next opening stops there with the note, meant for its own callers, that the
+// file is new. By then it has made an empty table of it, so the opening after that goes
+// on. There is no error value to compare with.
+func isHalfDeleted(err error) bool {
+	return strings.HasSuffix(err.Error(), "Create a new file")
 }
 
 // Close writes what Badger still holds and closes it.

@@ -28,7 +28,7 @@ func TestCrash(t *testing.T) {
 		pointDecoded, pointBeforeCommit, pointAfterCommit, pointBeforeJournal, pointAfterJournal, pointBeforeDot, pointAfterDot,
 		pointBeforeReceipt,
 	} {
-		c.crash(crashPlan{Kill: point, Nth: 1 + c.dice.IntN(3)})
+		c.crash(crashPlan{Kill: point, Nth: 1 + c.dice.IntN(3), Power: true})
 	}
 	c.days(9)
 	for _, point := range []string{pointAny, pointBeforeDot, pointAfterDot} {
