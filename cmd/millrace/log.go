@@ -70,6 +70,7 @@ func (a *app) deadLetter(ctx context.Context, _ *engine.View, row engine.Row) (e
 	err := a.events.PublishDeadLetter(ctx, stream.DeadLetter{
 		Pipeline: "ingest", Operator: "decode", Reason: d.Reason, Detail: d.Detail, Source: d.Source,
 		Stream: a.engine.Stats().Position.Stream, Seq: d.Seq, Index: d.Index, At: time.UnixMilli(d.At), Bytes: d.Bytes,
+		Cut: len(d.Bytes) >= event.MaxReject, // the rest was left out on the way here
 	})
 	if err != nil {
 		return engine.Again, time.Second, err
