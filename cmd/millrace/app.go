@@ -128,8 +128,10 @@ func (a *app) openFiles(context.Context) error {
 	if a.pseudonyms, err = privacy.NewPseudonyms(secret); err != nil {
 		return err
 	}
-	a.signer, err = mail.NewSigner(secret)
-	return err
+	if a.signer, err = mail.NewSigner(secret); err != nil {
+		return err
+	}
+	return a.diskRoom() // the state is mapped into memory: on a full disk opening it is a SIGBUS
 }
 
 func (a *app) openConfig(context.Context) error {
@@ -166,6 +168,10 @@ func loadConfigs(paths []string) (*configs.Set, *configs.Loader, error) {
 func (a *app) openLog(ctx context.Context) error {
 	o := stream.Options{URL: a.s.nats, MaxBytes: a.s.logBytes, MaxAge: a.s.logAge, Logger: a.log}
 	if a.s.nats == "" {
+		var err error
+		if o.MaxBytes, o.DeadMaxBytes, err = a.logLimits(); err != nil {
+			return err
+		}
 		server, err := stream.StartServer(stream.ServerOptions{
 			Dir: a.s.files.log(), SyncAlways: a.s.durability != "process", Logger: a.log,
 		})

@@ -31,10 +31,17 @@ func addSettings(cmd *cobra.Command, s *settings) {
 	f.BoolVar(&s.acceptGap, "accept-gap", false, "go on although the log is not the one that was read: events may be missing")
 }
 
+// reserveLeast is the smallest reserve that keeps the state's memory-mapped files from
+// being written when the disk is full.
+const reserveLeast = 128 << 20
+
 // checkSettings refuses what cannot be meant.
 func checkSettings(s *settings) error {
 	if s.durability != "power" && s.durability != "process" {
 		return &exitError{exitUsage, fmt.Errorf("--durability: want power or process, got %q", s.durability)}
+	}
+	if s.reserve < reserveLeast {
+		return &exitError{exitUsage, fmt.Errorf("--disk-reserve: want at least %d, since the state's files are rewritten in pieces of 64 MB, got %d", reserveLeast, s.reserve)}
 	}
 	if s.drain <= 0 {
 		return &exitError{exitUsage, fmt.Errorf("--drain: want a time above zero, got %s", s.drain)}
