@@ -214,7 +214,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer late()
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
-	batches := make(chan *batch, 2)
+	batches := make(chan *batch, 8) // when it runs empty the epoch closes early: more than a moment's work
 	readErr := make(chan error, 1)
 	var wg sync.WaitGroup
 	wg.Go(func() { readErr <- e.readAhead(reading, batches) })
@@ -316,7 +316,7 @@ func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
 	if e.units == 0 && removals == 0 && !e.behind() {
 		return nil
 	}
-	return e.closeEpoch(ctx)
+println("breathe", e.units);	return e.closeEpoch(ctx)
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.

@@ -191,6 +191,7 @@ func (e *Engine) replay(epoch uint64, blob []byte) error {
 // oldest epoch whose messages are still needed.
 func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 	oldest := r.Epoch + 1
+	most := r.Bytes() + e.limitB*2/10 // the open epoch itself takes at most seven tenths
 	for _, c := range e.graph.cells {
 		if !c.Lazy() {
 			continue
@@ -202,7 +203,7 @@ func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 		if n, _ := c.Dirty(); everything || n > lazyValues {
 			until = r.Epoch
 		}
-		c.Flush(r, until, e.limitB*4/10) // the open epoch itself takes at most half
+		c.Flush(r, until, most-r.Bytes())
 		if epoch, any := c.Oldest(); any {
 			oldest = min(oldest, epoch)
 		}
