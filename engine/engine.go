@@ -316,7 +316,7 @@ func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
 	if e.units == 0 && removals == 0 && !e.behind() {
 		return nil
 	}
-println("breathe", e.units);	return e.closeEpoch(ctx)
+return e.closeEpoch(ctx)
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.
