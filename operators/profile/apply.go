@@ -1,7 +1,6 @@
 package profile
 
 import (
-	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -252,9 +251,15 @@ func (p *Person) draw(to []Affinity, name string, w float64) []Affinity {
 
 // findAffinity is where a name stands, or belongs.
 func findAffinity(in []Affinity, hash uint64, name string) (at int, ok bool) {
-	return slices.BinarySearchFunc(in, hash, func(a Affinity, hash uint64) int {
-		return cmp.Or(cmp.Compare(a.hash, hash), strings.Compare(a.Name, name))
-	})
+	for at < len(in) && in[at].hash < hash { // short, and read in one go
+		at++
+	}
+	for ; at < len(in) && in[at].hash == hash; at++ {
+		if in[at].Name >= name {
+			return at, in[at].Name == name
+		}
+	}
+	return at, false
 }
 
 // boundAffinities drops the weakest beyond the bound.

@@ -164,13 +164,18 @@ func (n *neighbour) before(hash uint64, id string) bool {
 func find(list []neighbour, hash uint64, id string) (at int, ok bool) {
 	guess, _ := bits.Mul64(hash, uint64(len(list)))
 	at = int(guess) //nolint:gosec // below len(list)
-	for at < len(list) && list[at].before(hash, id) {
+	for at < len(list) && list[at].hash < hash {
 		at++
 	}
-	for at > 0 && !list[at-1].before(hash, id) {
+	for at > 0 && list[at-1].hash >= hash {
 		at--
 	}
-	return at, at < len(list) && list[at].hash == hash && list[at].id == id
+	for ; at < len(list) && list[at].hash == hash; at++ { // nearly always one
+		if list[at].id >= id {
+			return at, list[at].id == id
+		}
+	}
+	return at, false
 }
 
 // Apply adds a touch to the record of its item. It keeps nothing of t.
