@@ -216,7 +216,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer late()
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
-	batches := make(chan *batch, 2)
+	batches := make(chan *batch, 8) // when it runs empty the epoch closes early: more than a moment's work
 	readErr := make(chan error, 1)
 	var wg, acting sync.WaitGroup
 	wg.Go(func() { readErr <- e.readAhead(reading, batches) })
@@ -332,7 +332,7 @@ func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
 	if !e.owing() {
 		return nil
 	}
-	return e.closeEpoch(ctx)
+return e.closeEpoch(ctx)
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.

@@ -96,7 +96,7 @@ func (e *Engine) process(ctx context.Context, b *batch) error {
 		}
 		p.Position.Seq, p.Position.Index = m.Seq, 0
 		e.lastData = m.Data
-		e.units++ // an empty message moves the position too
+		e.units = max(e.units, 1) // an empty message moves the position too
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (e *Engine) full() bool {
 	for i := range e.rows {
 		bytes += len(e.rows[i].Body)
 	}
-	return values >= e.limitN/2 || bytes >= e.limitB/2 // lazy cells may take the other half
+	return values >= e.limitN*7/10 || bytes >= e.limitB*7/10 // lazy cells may take the rest
 }
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the

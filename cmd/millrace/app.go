@@ -44,6 +44,7 @@ type settings struct {
 	logBytes   int64
 	logAge     time.Duration
 	reserve    int64 // bytes that must stay free on the disk
+	memory     int64 // bytes to stay below; 0 for the default
 	drain      time.Duration
 	once       bool
 	acceptGap  bool
