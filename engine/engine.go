@@ -332,7 +332,7 @@ func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
 	if !e.owing() {
 		return nil
 	}
-return e.closeEpoch(ctx)
+	return e.closeEpoch(ctx)
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.
