@@ -48,6 +48,7 @@ type Engine struct {
 
 	// Of the epoch that is open.
 	ctx      Ctx
+	rest     *batch // begun, and to be gone on with when effects got their outcome
 	units    int
 	rows     []Row
 	settled  []uint64
@@ -215,9 +216,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer late()
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
-	batches := make(chan *batch, 2)
+	batches := make(chan *batch, 8) // when it runs empty the epoch closes early: more than a moment's work
 	readErr := make(chan error, 1)
-	var wg sync.WaitGroup
+	var wg, acting sync.WaitGroup
 	wg.Go(func() { readErr <- e.readAhead(reading, batches) })
 	wg.Go(func() { e.committer(work) })
 	poolCtx, stopPool := context.WithCancel(work)
@@ -225,7 +226,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	startPool := func() {
 		if !e.acting {
 			e.acting = true
-			wg.Go(func() { e.pool.run(poolCtx, e.o.Workers, e.o.Drain) })
+			acting.Go(func() { e.pool.run(poolCtx, e.o.Workers, e.o.Drain) })
 		}
 	}
 	if e.o.Tick != nil {
@@ -239,6 +240,10 @@ func (e *Engine) Run(ctx context.Context) error {
 		err = e.finish(work)
 	}
 	stopPool()
+	acting.Wait()
+	if err == nil && work.Err() == nil { // else what was carried out last is tried again, which handlers can bear
+		err = e.finish(work)
+	}
 	close(e.commits)
 	wg.Wait()
 	e.read.Close()
@@ -249,6 +254,8 @@ func (e *Engine) Run(ctx context.Context) error {
 // loop is the engine's heart: it processes what is read, closes epochs and hands
 // their effects over once they are committed.
 func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan error, startPool func()) error {
+	closed := make(chan struct{})
+	close(closed)
 	for {
 		if e.caughtUp() {
 			startPool()
@@ -256,17 +263,23 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 		if end, err := e.atEnd(ctx); end || err != nil {
 			return err
 		}
-		input := batches
-		if e.blocked() {
-			input = nil
-		}
 		changed := e.pool.wait()
-		if e.blocked() != (input == nil) {
-			continue
+		input, ready := batches, closed
+		switch blocked := e.blocked(); {
+		case blocked:
+			input, ready = nil, nil
+		case e.rest != nil:
+			input = nil
+		default:
+			ready = nil
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-ready:
+			if err := e.process(ctx, e.rest); err != nil {
+				return err
+			}
 		case b, ok := <-input:
 			if !ok {
 				return e.ended(ctx, readErr)
@@ -304,20 +317,22 @@ func (e *Engine) blocked() bool {
 		return false
 	}
 	unresolved, _, _ := e.pool.load()
+	if e.flying != nil {
+		unresolved += len(e.flying.rows)
+	}
 	return unresolved+len(e.rows) >= e.o.OutboxMax
 }
 
 // breathe closes the epoch when no input waits and no commit is under way: an epoch
 // is as small as the disk allows, and grows under load.
 func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
-	if e.flying != nil || (len(batches) > 0 && !e.blocked()) {
+	if e.flying != nil || ((len(batches) > 0 || e.rest != nil) && !e.blocked()) {
 		return nil
 	}
-	_, _, removals := e.pool.load()
-	if e.units == 0 && removals == 0 && !e.behind() {
+	if !e.owing() {
 		return nil
 	}
-	return e.closeEpoch(ctx)
+return e.closeEpoch(ctx)
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.
@@ -345,7 +360,7 @@ func (e *Engine) finish(ctx context.Context) error {
 	if err := e.land(); err != nil {
 		return err
 	}
-	for e.units > 0 || len(e.settled) > 0 || e.behind() {
+	for e.owing() {
 		if err := e.closeEpoch(ctx); err != nil {
 			return err
 		}
@@ -354,6 +369,12 @@ func (e *Engine) finish(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// owing tells whether there is anything to commit.
+func (e *Engine) owing() bool {
+	_, _, removals := e.pool.load()
+	return e.units > 0 || len(e.settled) > 0 || removals > 0 || e.behind()
 }
 
 // View shows the committed state. Close it. Safe for concurrent use.

@@ -55,16 +55,23 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 }
 
 // process runs the units of a batch through the graph. A position that lies inside
-// a message skips the units that were processed before.
+// a message skips the units that were processed before. When too many effects wait
+// for their outcome it stops between two messages and leaves the batch in e.rest.
 func (e *Engine) process(ctx context.Context, b *batch) error {
 	p := &e.progress
 	start := 0
+	e.rest = nil
+	defer func() { e.quiet.set(e.quietNow(), true) }()
 	for i := range b.messages {
 		m := &b.messages[i]
 		units := b.units[start:b.ends[i]]
 		start = b.ends[i]
 		if m.Seq <= p.Position.Seq {
 			continue
+		}
+		if e.blocked() {
+			e.rest = b
+			return nil
 		}
 		if m.Seq > p.Position.Seq+1 { // the sequence has a gap: an index before it is void
 			p.Position.Seq, p.Position.Index = m.Seq-1, 0
@@ -89,9 +96,8 @@ func (e *Engine) process(ctx context.Context, b *batch) error {
 		}
 		p.Position.Seq, p.Position.Index = m.Seq, 0
 		e.lastData = m.Data
-		e.units++ // an empty message moves the position too
+		e.units = max(e.units, 1) // an empty message moves the position too
 	}
-	e.quiet.set(e.quietNow(), true)
 	return nil
 }
 
@@ -170,7 +176,7 @@ func (e *Engine) full() bool {
 	for i := range e.rows {
 		bytes += len(e.rows[i].Body)
 	}
-	return values >= e.limitN/2 || bytes >= e.limitB/2 // lazy cells may take the other half
+	return values >= e.limitN*7/10 || bytes >= e.limitB*7/10 // lazy cells may take the rest
 }
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the
@@ -178,6 +184,7 @@ func (e *Engine) full() bool {
 func (e *Engine) closeEpoch(ctx context.Context) error {
 	p := &e.progress
 	idle := e.units == 0
+	e.dropSettled()
 	p.Epoch++
 	r := e.records[p.Epoch%2]
 	if e.flying != nil && e.flying.record == r {
@@ -221,6 +228,23 @@ func (e *Engine) closeEpoch(ctx context.Context) error {
 	e.flying = next
 	e.commits <- next
 	return nil
+}
+
+// dropSettled takes out the rows whose receipts were read in the epoch that decided
+// them: the log knows more than the state that it is read into, as after a restore of
+// an older checkpoint. Such a row must not be carried out: its receipt would be the
+// second of its id, which the log does not store, and be waited for in vain.
+func (e *Engine) dropSettled() {
+	if len(e.rows) == 0 || !slices.ContainsFunc(e.settled, func(id uint64) bool { return id >= e.rows[0].ID }) {
+		return // as always: receipts are those of older epochs
+	}
+	e.rows = slices.DeleteFunc(e.rows, func(row Row) bool {
+		at := slices.Index(e.settled, row.ID)
+		if at >= 0 {
+			e.settled = slices.Delete(e.settled, at, at+1)
+		}
+		return at >= 0
+	})
 }
 
 // land waits for the commit that is under way.

@@ -251,10 +251,14 @@ func (p *pool) handle(ctx context.Context, w *work) (Result, time.Duration, erro
 func (p *pool) take(ctx context.Context) *work {
 	for {
 		p.mu.Lock()
-		if p.behind && len(p.window) < p.max {
+		if p.behind && len(p.window) <= p.max/2 { // a scan for each row would cost more than most effects
 			p.refill()
 		}
 		w, next := p.pick(time.Now())
+		if w == nil && p.behind && len(p.window) < p.max && len(p.busy) == 0 { // all of the window waits for its time
+			p.refill()
+			w, next = p.pick(time.Now())
+		}
 		changed := p.changed
 		p.mu.Unlock()
 		if ctx.Err() != nil {

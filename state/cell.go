@@ -172,13 +172,16 @@ func (c *Cell[T, P]) Delete(key string) error {
 	return nil
 }
 
+// entryBytes is about what a transaction takes for an entry beside key and value.
+const entryBytes = 64
+
 func (c *Cell[T, P]) mark(s *slot[T]) {
 	if s.dirty {
 		return
 	}
 	s.dirty = true
 	c.dirty = append(c.dirty, s)
-	c.weight += int(s.size) + len(s.key) + 64
+	c.weight += int(s.size) + len(s.key) + entryBytes
 }
 
 func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
@@ -218,11 +221,11 @@ func (c *Cell[T, P]) Dirty() (values, bytes int) { return len(c.dirty), c.weight
 
 // Flush writes changed values into r, and forgets that they were changed: all of
 // them, or of a lazy cell those that became dirty in an epoch at or before until, and
-// at most about maxBytes.
+// at most about maxBytes, of which each value takes some for being an entry.
 func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 	n, start := 0, r.Bytes()
 	for _, s := range c.dirty {
-		if c.lazy && (s.since > until || r.Bytes()-start >= maxBytes) {
+		if c.lazy && (s.since > until || r.Bytes()-start+entryBytes*n >= maxBytes) {
 			break
 		}
 		c.flush(r, s)
@@ -237,7 +240,7 @@ func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 }
 
 func (c *Cell[T, P]) flush(r *Record, s *slot[T]) {
-	c.weight -= int(s.size) + len(s.key) + 64
+	c.weight -= int(s.size) + len(s.key) + entryBytes
 	c.scratch = AppendKey(c.scratch[:0], c.id, s.key)
 	if s.absent {
 		r.Delete(c.scratch)

@@ -24,7 +24,6 @@ type Product struct {
 	Brand    string
 	Price    event.Money // in cents
 	URL      string
-	ImageURL string
 
 	index int // position in the catalogue
 	shelf int
@@ -83,7 +82,6 @@ func (c *Catalogue) fill(at int) {
 			Brand:    brands[n%len(brands)],
 			Price:    event.Money(price*100 + 0.5),
 			URL:      site + "/p/" + slug(name),
-			ImageURL: site + "/img/" + slug(name) + ".jpg",
 			index:    len(c.products),
 			shelf:    at,
 		}

@@ -181,7 +181,6 @@ func (v *visit) product(w *wire, p *Product) {
 		w.money("price", p.Price)
 	}
 	w.text("url", p.URL)
-	w.text("image_url", p.ImageURL)
 }
 
 // begin writes the head of a message.

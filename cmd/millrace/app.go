@@ -44,6 +44,7 @@ type settings struct {
 	logBytes   int64
 	logAge     time.Duration
 	reserve    int64 // bytes that must stay free on the disk
+	memory     int64 // bytes to stay below; 0 for the default
 	drain      time.Duration
 	once       bool
 	acceptGap  bool
@@ -128,8 +129,10 @@ func (a *app) openFiles(context.Context) error {
 	if a.pseudonyms, err = privacy.NewPseudonyms(secret); err != nil {
 		return err
 	}
-	a.signer, err = mail.NewSigner(secret)
-	return err
+	if a.signer, err = mail.NewSigner(secret); err != nil {
+		return err
+	}
+	return a.diskRoom() // the state is mapped into memory: on a full disk opening it is a SIGBUS
 }
 
 func (a *app) openConfig(context.Context) error {
@@ -166,6 +169,10 @@ func loadConfigs(paths []string) (*configs.Set, *configs.Loader, error) {
 func (a *app) openLog(ctx context.Context) error {
 	o := stream.Options{URL: a.s.nats, MaxBytes: a.s.logBytes, MaxAge: a.s.logAge, Logger: a.log}
 	if a.s.nats == "" {
+		var err error
+		if o.MaxBytes, o.DeadMaxBytes, err = a.logLimits(); err != nil {
+			return err
+		}
 		server, err := stream.StartServer(stream.ServerOptions{
 			Dir: a.s.files.log(), SyncAlways: a.s.durability != "process", Logger: a.log,
 		})
@@ -328,7 +335,7 @@ func (a *app) mailer() (*operators.Mailer, error) {
 	return operators.NewMailer(a.pipeline, a.journeys, operators.SendOptions{
 		Writers: writers, Sender: a.sender, Signer: a.signer, Publish: a.publishReceipt, Step: a.s.step,
 		From: from, Shop: shopName(from, a.set.Shop.Name), ShopURL: "https://" + from.Addr[strings.LastIndexByte(from.Addr, '@')+1:] + "/",
-		LinkURL: a.linkURL(), Replay: a.s.once,
+		LinkURL: a.linkURL(),
 	}), nil
 }
 
@@ -377,6 +384,9 @@ func (a *app) run(ctx context.Context) error {
 	defer stop()
 	if err := a.serve(serving, &wg); err != nil {
 		return err
+	}
+	if a.s.nats == "" { // the log of a server that is not ours is its owner's to trim
+		wg.Go(func() { a.trimLoop(serving) })
 	}
 	undrain := context.AfterFunc(ctx, a.drain)
 	defer undrain()

@@ -17,11 +17,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"millrace/bench/shop"
+	"millrace/operators/event"
 	"millrace/operators/mail"
 )
 
@@ -42,7 +44,8 @@ type crashTest struct {
 
 	doubt map[string]bool // decisions that some death left at the final dot
 	kills map[string]int  // by point
-	spent map[string]time.Duration
+	// What the deaths met: an epoch that ended inside a message, items to be written yet.
+	inside, behind int
 }
 
 func newCrashTest(t *testing.T, seed uint64) *crashTest {
@@ -50,10 +53,10 @@ func newCrashTest(t *testing.T, seed uint64) *crashTest {
 	c := &crashTest{
 		t: t, dir: filepath.Join(t.TempDir(), "data"), dice: rand.New(rand.NewPCG(seed, 1)), inbox: newCrashInbox(t),
 		post: &http.Client{Transport: &http.Transport{}}, acked: make(map[string]bool),
-		doubt: make(map[string]bool), kills: make(map[string]int), spent: make(map[string]time.Duration),
+		doubt: make(map[string]bool), kills: make(map[string]int),
 		// Livelier than life in everything that a crash could spoil.
 		shop: shop.New(shop.Options{
-			Seed: seed, Shoppers: 400, Carting: 0.4, Bought: 0.35, Late: 0.01, Duplicate: 0.02, Malformed: 0.01, Refunded: 0.3,
+			Seed: seed, Shoppers: 1500, Carting: 0.4, Bought: 0.35, Late: 0.01, Duplicate: 0.02, Malformed: 0.01, Refunded: 0.3,
 		}),
 	}
 	t.Cleanup(c.post.CloseIdleConnections)
@@ -153,8 +156,12 @@ type child struct {
 	cmd    *exec.Cmd
 	ready  chan string   // its URL, once
 	done   chan struct{} // closed when it has ended
+	hung   atomic.Bool   // it was ended for taking far too long
 	stderr bytes.Buffer  // read only after done
 }
+
+// childMax is when a child is given up: most live for a tenth of a second.
+const childMax = 30 * time.Second
 
 // start starts a child on the data directory.
 func (c *crashTest) start(plan crashPlan) *child {
@@ -169,6 +176,10 @@ func (c *crashTest) start(plan crashPlan) *child {
 		c.t.Fatal(err)
 	}
 	k := &child{plan: plan, cmd: exec.CommandContext(c.t.Context(), exe), ready: make(chan string, 1), done: make(chan struct{})}
+	watchdog := time.AfterFunc(childMax, func() {
+		k.hung.Store(true)
+		_ = k.cmd.Process.Signal(syscall.SIGQUIT) // says where it hangs
+	})
 	k.cmd.Env = append(os.Environ(), crashEnv+"="+string(raw))
 	k.cmd.Stderr = &k.stderr
 	out, err := k.cmd.StdoutPipe()
@@ -180,6 +191,7 @@ func (c *crashTest) start(plan crashPlan) *child {
 	}
 	go func() {
 		defer close(k.done)
+		defer watchdog.Stop()
 		lines := bufio.NewScanner(out)
 		for lines.Scan() {
 			if url, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
@@ -198,12 +210,18 @@ func (k *child) kill() { _ = k.cmd.Process.Kill() }
 func (c *crashTest) end(k *child, killed bool) {
 	c.t.Helper()
 	<-k.done
+	if k.hung.Load() {
+		c.t.Fatalf("child %+v did not end within %s, said:\n%s", k.plan, childMax, k.stderr.String())
+	}
 	status, _ := k.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
 	case killed && status.Signaled() && status.Signal() == syscall.SIGKILL:
 	case !killed && k.cmd.ProcessState.Success():
 	default:
 		c.t.Fatalf("child %+v ended with %v, said:\n%s", k.plan, k.cmd.ProcessState, k.stderr.String())
+	}
+	if said := k.stderr.String(); strings.Contains(said, "level=ERROR") {
+		c.t.Errorf("child %+v reports an error:\n%s", k.plan, said)
 	}
 }
 
@@ -279,16 +297,95 @@ func (c *crashTest) feed(k *child, url string, most int) int {
 	return most
 }
 
+// append puts messages into the log while no child runs, as any NATS client may.
+func (c *crashTest) append(messages ...[]byte) {
+	c.t.Helper()
+	l, closeLog, err := openLog(c.t.Context(), c.dir)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer closeLog()
+	for _, m := range messages {
+		if _, err := l.Publish(c.t.Context(), "in.other", "", m); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// envelope packs events as the gateway does.
+func envelope(events ...[]byte) []byte {
+	items := make([]event.Item, len(events))
+	for i := range events {
+		items[i].Raw = events[i]
+	}
+	return event.AppendEnvelope(nil, event.Header{ReceivedAt: time.Now().UnixMilli(), Source: "shop", Sim: true}, items)
+}
+
+// backlog puts many messages into the log: packed events, plain ones, and rubbish.
+func (c *crashTest) backlog(n int) {
+	c.t.Helper()
+	if len(c.unsent) > 0 { // its fate is open: it must come by the same way again
+		return
+	}
+	var messages [][]byte
+	for i := range n {
+		var raw [][]byte
+		for range 1 + c.dice.IntN(20) {
+			e := c.shop.Next()
+			c.acked[e.MessageID] = true
+			raw = append(raw, e.JSON)
+		}
+		packed := envelope(raw...)
+		messages = append(messages, packed)
+		switch i % 8 {
+		case 1:
+			e := c.shop.Next()
+			c.acked[e.MessageID] = true
+			messages = append(messages, e.JSON)
+		case 3:
+			messages = append(messages, packed[:len(packed)/2])
+		case 5:
+			messages = append(messages, []byte("\xff\xfe rubbish"))
+		}
+	}
+	c.append(messages...)
+}
+
+// days lets so much time pass in the log, in steps of six hours.
+func (c *crashTest) days(n int) {
+	c.t.Helper()
+	start := c.shop.Peek()
+	var messages [][]byte
+	for i := range 4 * n {
+		messages = append(messages, envelope(raw("page", "clock", start.Add(time.Duration(i+1)*6*time.Hour), "")))
+	}
+	c.append(messages...)
+}
+
+// raw is an event of a person; rest are further members of its JSON, each after a comma.
+func raw(kind, user string, at time.Time, rest string) []byte {
+	return fmt.Appendf(nil, `{"type":%q,"userId":%q,"messageId":"%s-%d","timestamp":%q%s}`, kind, user, user, at.UnixMilli(),
+		at.UTC().Format(time.RFC3339Nano), rest)
+}
+
 // crash runs a child that kills itself by its plan while events flow.
 func (c *crashTest) crash(plan crashPlan) {
 	c.t.Helper()
 	k := c.start(plan)
-	const most = 150 // requests, far more than any plan needs
+	const most = 400 // requests, far more than any plan needs
 	if n := c.feed(k, k.url(), most); n == most {
 		k.kill()
 		c.t.Fatalf("child %+v did not come to its point within %d requests, said:\n%s", plan, n, c.wait(k))
 	}
 	c.end(k, true)
+	c.died(plan.Kill)
+}
+
+// crashOnce runs a child that kills itself on the way to the end of the log.
+func (c *crashTest) crashOnce(plan crashPlan) {
+	c.t.Helper()
+	plan.Once = true
+	c.end(c.start(plan), true)
 	c.died(plan.Kill)
 }
 
@@ -321,11 +418,9 @@ func (c *crashTest) wait(k *child) string {
 func (c *crashTest) died(point string) {
 	c.t.Helper()
 	c.kills[point]++
-	started := time.Now()
 	if err := c.checkAtRest(); err != nil {
-		c.t.Fatalf("after death %d, at %s: %v", len(c.kills), point, err)
+		c.t.Fatalf("after the kill at %s, %v: %v", point, c.kills, err)
 	}
-	c.spent["checks"] += time.Since(started)
 }
 
 // finish runs a child to the end of the log and of all effects.

@@ -36,9 +36,8 @@ type tally struct {
 type recount struct {
 	events    int
 	repeats   int
-	malformed map[place]string // with the bytes
-	ids       map[string]bool  // messageIds of all events, good and bad
-	receipts  int
+	malformed map[place]string  // with the bytes
+	ids       map[string]bool   // messageIds of all events, good and bad
 	people    map[string]*tally // by user id
 	visitors  map[string]*tally // by anonymous id
 	owners    map[string]string // user id by anonymous id
@@ -94,16 +93,12 @@ func (r *recount) message(m *engine.Message) error {
 			B string
 		}
 	}
-	if json.Unmarshal(m.Data, &envelope) != nil || envelope.MR != 1 {
-		r.malformed[place{m.Seq, 0}] = string(m.Data) // only the test's own rubbish has no envelope
+	switch {
+	case json.Unmarshal(m.Data, &envelope) != nil || envelope.MR != 1:
+		return r.raw(place{m.Seq, 0}, m.Data)
+	case envelope.Kind == "receipt":
 		return nil
-	}
-	switch envelope.Kind {
-	case "receipt":
-		r.receipts++
-		return nil
-	case "events":
-	default:
+	case envelope.Kind != "events":
 		return fmt.Errorf("kind %q is not expected", envelope.Kind)
 	}
 	for i, item := range envelope.Items {
@@ -114,21 +109,28 @@ func (r *recount) message(m *engine.Message) error {
 				return err
 			}
 		}
-		at := place{m.Seq, uint32(i)} //nolint:gosec // a batch is small
-		if one := shop.Recount(slices.Values([][]byte{raw})); one.Malformed == 1 {
-			r.malformed[at] = string(raw)
-			var id struct{ MessageID string }
-			_ = json.Unmarshal(raw, &id)
-			r.ids[id.MessageID] = true
-			continue
-		}
-		var e rawEvent
-		if err := json.Unmarshal(raw, &e); err != nil {
+		if err := r.raw(place{m.Seq, uint32(i)}, raw); err != nil { //nolint:gosec // a batch is small
 			return fmt.Errorf("event %d: %w", i, err)
 		}
-		r.ids[e.MessageID] = true
-		r.event(&e)
 	}
+	return nil
+}
+
+// raw counts one event as it came in.
+func (r *recount) raw(at place, raw []byte) error {
+	if one := shop.Recount(slices.Values([][]byte{raw})); one.Malformed == 1 {
+		r.malformed[at] = string(raw)
+		var id struct{ MessageID string }
+		_ = json.Unmarshal(raw, &id)
+		r.ids[id.MessageID] = true
+		return nil
+	}
+	var e rawEvent
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return err
+	}
+	r.ids[e.MessageID] = true
+	r.event(&e)
 	return nil
 }
 

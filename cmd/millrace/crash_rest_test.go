@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,9 @@ type committed struct {
 	decisions map[string]event.Decision
 	outbox    []string // decisions of the mails that stand in it
 	other     int      // rows of another kind
+	timers    []alarm
+	index     int // how much of the message after the position is processed
+	redo      int // parts of what is still to be written of lazy cells
 }
 
 // readState reads all of a state directory. It opens it as the program would, so after
@@ -71,7 +75,33 @@ func readState(dir string) (*committed, error) {
 	if err := c.collect(); err != nil {
 		return nil, err
 	}
-	return c, c.readOutbox(v)
+	return c, errors.Join(c.readOutbox(v), c.readProgress(v))
+}
+
+// readProgress finds out in what the program was interrupted.
+func (c *committed) readProgress(v *engine.View) error {
+	raw, found, err := v.Get(nil, []byte("\x01progress"))
+	if err != nil || !found {
+		return err
+	}
+	var p struct{ Position engine.Position }
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return err
+	}
+	c.index = int(p.Position.Index)
+	err = v.Scan([]byte{state.SpaceTimers}, nil, func(key, _ []byte) bool { // space, due, operator, person, 0, tag
+		person, tag, _ := strings.Cut(string(key[11:]), "\x00")
+		due := int64(binary.BigEndian.Uint64(key[1:]) ^ 1<<63) //nolint:gosec // the sign bit is flipped, for the order
+		c.timers = append(c.timers, alarm{due, person, tag})
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	return v.Scan([]byte{state.SpaceRedo}, nil, func([]byte, []byte) bool {
+		c.redo++
+		return true
+	})
 }
 
 func readCell[T any, P state.Codec[T]](v *engine.View, cell *state.Cell[T, P]) (map[string]*T, error) {
@@ -184,6 +214,8 @@ func (c *crashTest) checkAtRest() error {
 		return err
 	}
 	defer func() { _ = j.Close() }()
+	c.inside += min(s.index, 1)
+	c.behind += min(s.redo, 1)
 	return errors.Join(c.checkMails(s, j, mails), checkOutbox(s))
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"testing"
+
+	"go.uber.org/goleak"
 )
 
 // TestMain lets the test binary be the program that the crash test kills: with the
@@ -11,5 +13,5 @@ func TestMain(m *testing.M) {
 	if plan := os.Getenv(crashEnv); plan != "" {
 		os.Exit(crashChild(plan))
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }

@@ -177,7 +177,11 @@ func (e *Event) context(f *fields, o *origin) {
 	}
 	flags := Flags(0)
 	if o.own {
-		e.Time, flags = ownTime(t, e.ReceivedAt)
+		stored := e.ReceivedAt
+		e.Time, flags = ownTime(t, stored)
+		if o.imported && e.Time > stored { // a data set knows no future: one wrong row must not age everybody
+			e.Time, flags = stored, flags|ClockFuture
+		}
 		e.ReceivedAt = e.Time
 	} else {
 		t.server = (t.sentAt.t == '"' || t.sentAt.t == '0') && isServer(library())

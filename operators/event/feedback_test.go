@@ -33,3 +33,25 @@ func TestOwnMessages(t *testing.T) {
 		t.Fatalf("tick: got %+v", got)
 	}
 }
+
+// TestImportedFuture holds the rows of a data set to the time of the import; a
+// simulation's clock is its own.
+func TestImportedFuture(t *testing.T) {
+	const stored = 1767600639999
+	f := func(h Header, time string, want int64, flag Flags) {
+		t.Helper()
+		raw := []byte(`{"type":"track","event":"Product Viewed","userId":"u","messageId":"m","timestamp":"` + time + `","properties":{"product_id":"p"}}`)
+		got := NewDecoder(Options{}).DecodeAll(nil, AppendEnvelope(nil, h, []Item{{Raw: raw}}), stored)
+		if len(got) != 1 || got[0].Event == nil {
+			t.Fatalf("%s: got %+v", time, got)
+		}
+		if e := got[0].Event; e.Time != want || e.ReceivedAt != want || e.Flags&(ClockFuture|ClockBad) != flag {
+			t.Fatalf("%s: time %d, received %d, flags %b; want %d, flags %b", time, e.Time, e.ReceivedAt, e.Flags, want, flag)
+		}
+	}
+	f(Header{Import: true}, "2011-08-31T17:45:00Z", 1314812700000, 0)
+	f(Header{Import: true}, "2199-01-01T00:00:00Z", stored, ClockFuture)
+	f(Header{Import: true}, "9999-01-01T00:00:00Z", stored, ClockBad)
+	f(Header{Sim: true}, "2199-01-01T00:00:00Z", 7226582400000, 0)
+	f(Header{Sim: true}, "9999-01-01T00:00:00Z", stored, ClockBad)
+}

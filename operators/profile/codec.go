@@ -1,7 +1,9 @@
 package profile
 
 import (
+	"cmp"
 	"encoding/binary"
+	"strings"
 
 	"millrace/operators/event"
 )
@@ -48,17 +50,52 @@ func (p *Person) AppendTo(b []byte) []byte {
 	for i := range p.Carts {
 		b = p.appendCart(b, &p.Carts[i])
 	}
-	b = binary.AppendUvarint(b, uint64(len(p.seen)))
-	last := floorDiv(p.Newest, hourMillis)
-	for i, h := range p.seen {
-		b = binary.LittleEndian.AppendUint64(b, h)
-		b = binary.AppendVarint(b, last-int64(p.seenHours[i]))
-		last = int64(p.seenHours[i])
-	}
+	b = p.appendSeen(b)
 	for _, n := range p.Lost.all() {
 		b = binary.AppendUvarint(b, uint64(*n))
 	}
 	return b
+}
+
+// appendSeen writes the remembered messages in runs of one hour each.
+func (p *Person) appendSeen(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(p.seen)))
+	last := floorDiv(p.Newest, hourMillis)
+	for i := 0; i < len(p.seen); {
+		n := i + 1
+		for n < len(p.seen) && p.seenHours[n] == p.seenHours[i] {
+			n++
+		}
+		b = binary.AppendVarint(b, last-int64(p.seenHours[i]))
+		last = int64(p.seenHours[i])
+		b = binary.AppendUvarint(b, uint64(n-i))
+		for _, h := range p.seen[i:n] {
+			b = append(b, byte(h), byte(h>>8), byte(h>>16), byte(h>>24), byte(h>>32))
+		}
+		i = n
+	}
+	return b
+}
+
+func (p *Person) readSeen(w *Wire) {
+	n := w.Len(MaxSeen, messageBits/8)
+	if n == 0 {
+		return
+	}
+	p.seen, p.seenHours = make([]uint64, 0, n), make([]uint32, 0, n)
+	last := floorDiv(p.Newest, hourMillis)
+	for len(p.seen) < n && w.err == nil {
+		last -= w.Varint()
+		hour := uint32(min(max(last, 0), 1<<32-1))
+		run := w.Len(n-len(p.seen), messageBits/8)
+		if run == 0 {
+			w.fail("hour without a message")
+		}
+		for range run {
+			low := uint64(w.Byte()) | uint64(w.Byte())<<8 | uint64(w.Byte())<<16 | uint64(w.Byte())<<24
+			p.seen, p.seenHours = append(p.seen, low|uint64(w.Byte())<<32), append(p.seenHours, hour)
+		}
+	}
 }
 
 func (l *Lost) all() [9]*uint32 {
@@ -118,8 +155,6 @@ func (p *Person) appendViewed(b []byte) []byte {
 	for i := range p.Viewed {
 		v := &p.Viewed[i]
 		b = AppendString(b, v.ID)
-		b = AppendString(b, v.Name)
-		b = AppendString(b, v.Category)
 		b = appendPrice(b, v.Price, v.HasPrice)
 		b = p.appendTime(b, v.At)
 	}
@@ -163,8 +198,9 @@ func readAffinities(w *Wire) []Affinity {
 	}
 	a := make([]Affinity, n)
 	for i := range a {
-		a[i] = Affinity{w.String(), w.Float()}
-		if i > 0 && a[i].Name <= a[i-1].Name {
+		a[i] = Affinity{Name: w.String(), score: w.Float()}
+		a[i].hash = fnv1a(fnvOffset, a[i].Name)
+		if i > 0 && cmp.Or(cmp.Compare(a[i-1].hash, a[i].hash), strings.Compare(a[i-1].Name, a[i].Name)) >= 0 {
 			w.fail("affinities out of order")
 		}
 	}
@@ -357,12 +393,13 @@ func (p *Person) read(w *Wire) {
 			w.fail("kinds out of order")
 		}
 	}
-	if n := w.Len(MaxViewed, 5); n > 0 {
+	if n := w.Len(MaxViewed, 3); n > 0 {
 		p.Viewed = make([]Viewed, n)
 	}
 	for i := range p.Viewed {
 		v := &p.Viewed[i]
-		v.ID, v.Name, v.Category = w.String(), w.String(), w.String()
+		v.ID = w.String()
+		v.tag = tagOf(v.ID)
 		v.Price, v.HasPrice = readPrice(w)
 		v.At = p.readTime(w)
 	}
@@ -400,15 +437,7 @@ func (p *Person) readRest(w *Wire) {
 			w.fail("carts out of order")
 		}
 	}
-	if n := w.Len(MaxSeen, 9); n > 0 {
-		p.seen, p.seenHours = make([]uint64, n), make([]uint32, n)
-	}
-	last := floorDiv(p.Newest, hourMillis)
-	for i := range p.seen {
-		p.seen[i] = w.Fixed64()
-		last -= w.Varint()
-		p.seenHours[i] = uint32(min(max(last, 0), 1<<32-1))
-	}
+	p.readSeen(w)
 	for _, n := range p.Lost.all() {
 		*n = uint32(w.Int(1<<32 - 1))
 	}
