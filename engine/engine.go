@@ -257,13 +257,16 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 	closed := make(chan struct{})
 	close(closed)
 	for {
+		changed := e.pool.wait() // before anything asks how the pool stands, or its news is missed
+		if err := e.breathe(ctx, batches); err != nil {
+			return err
+		}
 		if e.caughtUp() {
 			startPool()
 		}
 		if end, err := e.atEnd(ctx); end || err != nil {
 			return err
 		}
-		changed := e.pool.wait()
 		input, ready := batches, closed
 		switch blocked := e.blocked(); {
 		case blocked:
@@ -292,9 +295,6 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 				return err
 			}
 		case <-changed:
-		}
-		if err := e.breathe(ctx, batches); err != nil {
-			return err
 		}
 	}
 }
