@@ -121,7 +121,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if found {
 		low = e.progress.TimerLow
 	}
-	if err := e.timers.open(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
+	if err := e.timers.start(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
 		return err
 	}
 	e.pool = newPool(e.o.Store, e.o.OutboxOpen)
@@ -316,7 +316,7 @@ func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
 	if e.units == 0 && removals == 0 && !e.behind() {
 		return nil
 	}
-return e.closeEpoch(ctx)
+	return e.closeEpoch(ctx)
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.
