@@ -122,7 +122,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if found {
 		low = e.progress.TimerLow
 	}
-	if err := e.timers.open(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
+	if err := e.timers.start(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
 		return err
 	}
 	e.pool = newPool(e.o.Store, e.o.OutboxOpen)
