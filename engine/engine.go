@@ -237,12 +237,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	for range batches { // let the reader end
 	}
 	if err == nil {
-		err = e.finish(work)
+		err = e.finish()
 	}
 	stopPool()
 	acting.Wait()
 	if err == nil && work.Err() == nil { // else what was carried out last is tried again, which handlers can bear
-		err = e.finish(work)
+		err = e.finish()
 	}
 	close(e.commits)
 	wg.Wait()
@@ -258,7 +258,7 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 	close(closed)
 	for {
 		changed := e.pool.wait() // before anything asks how the pool stands, or its news is missed
-		if err := e.breathe(ctx, batches); err != nil {
+		if err := e.breathe(batches); err != nil {
 			return err
 		}
 		if e.caughtUp() {
@@ -280,14 +280,14 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 		case <-ctx.Done():
 			return nil
 		case <-ready:
-			if err := e.process(ctx, e.rest); err != nil {
+			if err := e.process(e.rest); err != nil {
 				return err
 			}
 		case b, ok := <-input:
 			if !ok {
 				return e.ended(ctx, readErr)
 			}
-			if err := e.process(ctx, b); err != nil {
+			if err := e.process(b); err != nil {
 				return err
 			}
 		case err := <-e.done:
@@ -302,10 +302,10 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 // ended says why the reader stopped.
 func (e *Engine) ended(ctx context.Context, readErr <-chan error) error {
 	err := <-readErr
-	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
-		return nil
+	if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // blocked tells whether reading must wait for effects to get their outcome. The
@@ -325,14 +325,14 @@ func (e *Engine) blocked() bool {
 
 // breathe closes the epoch when no input waits and no commit is under way: an epoch
 // is as small as the disk allows, and grows under load.
-func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
+func (e *Engine) breathe(batches <-chan *batch) error {
 	if e.flying != nil || ((len(batches) > 0 || e.rest != nil) && !e.blocked()) {
 		return nil
 	}
 	if !e.owing() {
 		return nil
 	}
-	return e.closeEpoch(ctx)
+	return e.closeEpoch()
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.
@@ -356,12 +356,12 @@ func (e *Engine) atEnd(ctx context.Context) (bool, error) {
 }
 
 // finish commits what is open.
-func (e *Engine) finish(ctx context.Context) error {
+func (e *Engine) finish() error {
 	if err := e.land(); err != nil {
 		return err
 	}
 	for e.owing() {
-		if err := e.closeEpoch(ctx); err != nil {
+		if err := e.closeEpoch(); err != nil {
 			return err
 		}
 		if err := e.land(); err != nil {

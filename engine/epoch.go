@@ -57,7 +57,7 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 // process runs the units of a batch through the graph. A position that lies inside
 // a message skips the units that were processed before. When too many effects wait
 // for their outcome it stops between two messages and leaves the batch in e.rest.
-func (e *Engine) process(ctx context.Context, b *batch) error {
+func (e *Engine) process(b *batch) error {
 	p := &e.progress
 	start := 0
 	e.rest = nil
@@ -78,7 +78,7 @@ func (e *Engine) process(ctx context.Context, b *batch) error {
 		}
 		for int(p.Position.Index) < len(units) {
 			u := &units[p.Position.Index]
-			if err := e.advance(ctx, u, m); err != nil {
+			if err := e.advance(u, m); err != nil {
 				return err
 			}
 			e.graph.root(&e.ctx, u)
@@ -89,7 +89,7 @@ func (e *Engine) process(ctx context.Context, b *batch) error {
 			e.units++
 			e.events.Add(1)
 			if e.full() {
-				if err := e.closeEpoch(ctx); err != nil {
+				if err := e.closeEpoch(); err != nil {
 					return err
 				}
 			}
@@ -103,7 +103,7 @@ func (e *Engine) process(ctx context.Context, b *batch) error {
 
 // advance moves the watermark to where u puts it, and fires the timers that it
 // passes, before u is processed.
-func (e *Engine) advance(ctx context.Context, u *Unit, m *Message) error {
+func (e *Engine) advance(u *Unit, m *Message) error {
 	p := &e.progress
 	if u.Received > p.Received {
 		p.Received, p.Stored = u.Received, m.Time
@@ -112,12 +112,12 @@ func (e *Engine) advance(ctx context.Context, u *Unit, m *Message) error {
 		p.Newest = u.Time
 		p.Watermark = max(p.Watermark, u.Time-e.o.OutOfOrder.Milliseconds())
 	}
-	return e.fire(ctx)
+	return e.fire()
 }
 
 // fire calls the handlers of due timers in order. The epoch may close in between:
 // what fired is removed with it, so after a crash the rest fires first.
-func (e *Engine) fire(ctx context.Context) error {
+func (e *Engine) fire() error {
 	for {
 		raw, due, err := e.timers.pop(e.progress.Watermark)
 		if err != nil || !due {
@@ -138,7 +138,7 @@ func (e *Engine) fire(ctx context.Context) error {
 		}
 		e.units++
 		if e.full() {
-			if err := e.closeEpoch(ctx); err != nil {
+			if err := e.closeEpoch(); err != nil {
 				return err
 			}
 		}
@@ -181,7 +181,7 @@ func (e *Engine) full() bool {
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the
 // committer. If a commit is under way it waits for that first.
-func (e *Engine) closeEpoch(ctx context.Context) error {
+func (e *Engine) closeEpoch() error {
 	p := &e.progress
 	idle := e.units == 0
 	e.dropSettled()

@@ -205,7 +205,7 @@ func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 			until = r.Epoch
 		}
 		c.Flush(r, until, most-r.Bytes())
-		if epoch, any := c.Oldest(); any {
+		if epoch, dirty := c.Oldest(); dirty {
 			oldest = min(oldest, epoch)
 		}
 	}
@@ -216,7 +216,7 @@ func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 func (e *Engine) behind() bool {
 	for _, c := range e.graph.cells {
 		if c.Lazy() {
-			if _, any := c.Oldest(); any {
+			if _, dirty := c.Oldest(); dirty {
 				return true
 			}
 		}

@@ -110,7 +110,7 @@ func (c *Cell[T, P]) TouchLazy(key string, n, epoch uint64) error {
 }
 
 // Oldest is the epoch that made the oldest dirty value of a lazy cell dirty.
-func (c *Cell[T, P]) Oldest() (epoch uint64, any bool) {
+func (c *Cell[T, P]) Oldest() (epoch uint64, dirty bool) {
 	if len(c.dirty) == 0 {
 		return 0, false
 	}

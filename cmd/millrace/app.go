@@ -9,6 +9,7 @@ import (
 	"net/http"
 	netmail "net/mail"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -111,8 +112,8 @@ func (a *app) later(f func()) { a.closers = append(a.closers, f) }
 
 // close closes every part, the last opened first.
 func (a *app) close() {
-	for i := len(a.closers) - 1; i >= 0; i-- {
-		a.closers[i]()
+	for _, v := range slices.Backward(a.closers) {
+		v()
 	}
 	a.closers = nil
 }

@@ -16,7 +16,7 @@ func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE…",
 		Short: "Check pipeline files; exit 78 when one is wrong",
-		Args:  wantArgs(1, math.MaxInt),
+		Args:  wantArgs(math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			problems := configs.Check(args...)
 			if o.format == "json" {
@@ -50,7 +50,7 @@ func newExplain() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain FILE…",
 		Short: "Say in sentences what pipelines do",
-		Args:  wantArgs(1, math.MaxInt),
+		Args:  wantArgs(math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set, err := configs.Load(args...)
 			if err != nil {

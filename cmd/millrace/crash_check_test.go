@@ -240,7 +240,7 @@ func sameTally(id string, want *tally, got *profile.Person) error {
 			money[k.Kind] = k.Total
 		}
 	}
-	for k := event.Unknown; k < event.KindCount; k++ {
+	for k := range event.KindCount {
 		if counts[k] != want.counts[k] || money[k] != want.money[k] {
 			return fmt.Errorf("%s has %d × %s worth %d, want %d worth %d", id, counts[k], event.KindName(k), money[k],
 				want.counts[k], want.money[k])

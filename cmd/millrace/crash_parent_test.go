@@ -283,12 +283,10 @@ func (c *crashTest) feed(k *child, url string, most int) int {
 				c.acknowledged(events)
 				break
 			}
-			var refused *shop.RefusedError
-			if errors.As(err, &refused) {
+			if _, ok := errors.AsType[*shop.RefusedError](err); ok {
 				c.t.Fatalf("events were refused: %v", err)
 			}
-			var later *shop.RetryError
-			if !errors.As(err, &later) { // the link broke
+			if _, ok := errors.AsType[*shop.RetryError](err); !ok { // the link broke
 				<-k.done
 				return n
 			}

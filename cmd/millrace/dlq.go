@@ -49,7 +49,7 @@ func newDeadLetters() *cobra.Command {
 	list.Flags().IntVar(&n, "n", 100, "how many at most")
 	o.flag(list)
 	show := &cobra.Command{
-		Use: "show NUMBER", Short: "Show a dead letter with its bytes", Args: wantArgs(1, 1),
+		Use: "show NUMBER", Short: "Show a dead letter with its bytes", Args: wantArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number, err := letterNumber(args[0])
 			if err != nil {
@@ -66,7 +66,7 @@ func newDeadLetters() *cobra.Command {
 	}
 	o.flag(show)
 	retry := &cobra.Command{
-		Use: "retry NUMBER…", Short: "Put events back into the log", Args: wantArgs(1, math.MaxInt),
+		Use: "retry NUMBER…", Short: "Put events back into the log", Args: wantArgs(math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, arg := range args {
 				number, err := letterNumber(arg)

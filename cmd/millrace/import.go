@@ -42,7 +42,7 @@ Formats: ` + strings.Join(event.ImportFormats(), ", ") + `. For online-retail th
 catalogue is a second file, known by its header.`,
 		Example: `  millrace import --format online-retail orders.csv.gz catalogue.csv
   millrace import --format online-retail --synthesise-carts 7 --assume-consent --address '{user}@example.invalid' orders.csv.gz`,
-		Args: wantArgs(1, math.MaxInt),
+		Args: wantArgs(math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.SynthesiseCarts, o.Seed = cmd.Flags().Changed("synthesise-carts"), o.synthesise
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)

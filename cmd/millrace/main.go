@@ -40,8 +40,7 @@ func main() {
 	}
 	fmt.Fprintln(os.Stderr, "millrace:", err)
 	code := exitFailure
-	var e *exitError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*exitError](err); ok {
 		code = e.code
 	}
 	stop()
@@ -132,11 +131,11 @@ func noArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// wantArgs refuses fewer than least or more than most arguments.
-func wantArgs(least, most int) cobra.PositionalArgs {
+// wantArgs refuses no argument, and more than most.
+func wantArgs(most int) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {
-		case len(args) < least:
+		case len(args) == 0:
 			return errors.New("an argument is missing")
 		case len(args) > most:
 			return fmt.Errorf("unexpected argument %q", args[most])

@@ -56,7 +56,7 @@ func newProfile() *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show USER",
 		Short: "Show what is known of a person, whether or not the engine runs",
-		Args:  wantArgs(1, 1),
+		Args:  wantArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var p profileView
 			if err := askAnyone(cmd.Context(), f, question{What: "profile", User: args[0]}, &p); err != nil {
@@ -124,7 +124,7 @@ func newWhy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "why USER",
 		Short: "Tell why a person got a mail, or did not",
-		Args:  wantArgs(1, 1),
+		Args:  wantArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var why whyView
 			if err := askAnyone(cmd.Context(), f, question{What: "why", User: args[0]}, &why); err != nil {

@@ -202,7 +202,7 @@ func (d *Decoder) item(dst []Record, o *origin) ([]Record, bool) {
 		if state != more {
 			return dst, false
 		}
-		ok := true
+		var ok bool
 		switch key {
 		case "t":
 			var v val

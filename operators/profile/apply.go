@@ -35,7 +35,7 @@ func (u *Updater) Apply(p *Person, e *event.Event, ch *Change) {
 	switch e.Kind {
 	case event.OrderCompleted:
 		money = worth(e)
-		if !p.applyOrder(u, e, money, w, ch) {
+		if !p.applyOrder(e, money, w, ch) {
 			return
 		}
 	case event.OrderRefunded:

@@ -141,7 +141,7 @@ func (o *Order) Returned() bool {
 
 // applyOrder counts an order once and closes the carts that are older. It answers
 // false when the order was seen before.
-func (p *Person) applyOrder(u *Updater, e *event.Event, value event.Money, w float64, ch *Change) bool {
+func (p *Person) applyOrder(e *event.Event, value event.Money, w float64, ch *Change) bool {
 	if e.OrderID != "" {
 		if o := p.order(HashOrder(e.OrderID)); o != nil {
 			if o.At != 0 {
