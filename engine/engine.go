@@ -122,7 +122,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if found {
 		low = e.progress.TimerLow
 	}
-	if err := e.timers.open(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
+	if err := e.timers.start(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
 		return err
 	}
 	e.pool = newPool(e.o.Store, e.o.OutboxOpen)
@@ -257,13 +257,16 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 	closed := make(chan struct{})
 	close(closed)
 	for {
+		changed := e.pool.wait() // before anything asks how the pool stands, or its news is missed
+		if err := e.breathe(ctx, batches); err != nil {
+			return err
+		}
 		if e.caughtUp() {
 			startPool()
 		}
 		if end, err := e.atEnd(ctx); end || err != nil {
 			return err
 		}
-		changed := e.pool.wait()
 		input, ready := batches, closed
 		switch blocked := e.blocked(); {
 		case blocked:
@@ -292,9 +295,6 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 				return err
 			}
 		case <-changed:
-		}
-		if err := e.breathe(ctx, batches); err != nil {
-			return err
 		}
 	}
 }
@@ -332,7 +332,7 @@ func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
 	if !e.owing() {
 		return nil
 	}
-return e.closeEpoch(ctx)
+	return e.closeEpoch(ctx)
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.

@@ -163,7 +163,7 @@ func (e *Engine) full() bool {
 	if e.units%16 != 0 { // one unit writes far less than a sixteenth of the margin
 		return false
 	}
-	values := len(e.timers.added) + len(e.timers.removed) + len(e.rows) + len(e.settled)
+	values := len(e.timers.open.keys) + len(e.rows) + len(e.settled)
 	bytes := 100*values + len(e.redo.buf)
 	for _, c := range e.graph.cells {
 		if c.Lazy() {

@@ -121,6 +121,11 @@ func (a *app) openFiles(context.Context) error {
 	if err := a.s.open(); err != nil {
 		return err
 	}
+	unlock, err := a.s.lock()
+	if err != nil {
+		return err
+	}
+	a.later(unlock)
 	secret, err := privacy.LoadOrCreateSecret(a.s.secret())
 	if err != nil {
 		return err
@@ -205,7 +210,7 @@ func (a *app) openState(context.Context) error {
 }
 
 // openListeners opens the ports, so that the parts that come after know their
-// addresses. Only this machine may connect: there is no authentication yet.
+// addresses.
 func (a *app) openListeners(ctx context.Context) error {
 	for name, addr := range map[string]string{"http": a.s.http, "console": a.s.console} {
 		if addr == "" {
@@ -218,8 +223,22 @@ func (a *app) openListeners(ctx context.Context) error {
 		a.listeners[name] = l
 		a.later(func() { _ = l.Close() })
 	}
+	return a.checkListeners()
+}
+
+// checkListeners refuses addresses that would not do what they are for. Nothing is
+// served yet.
+func (a *app) checkListeners() error {
+	if l := a.listeners["console"]; l != nil && !isLoopback(l) {
+		return &exitError{exitUsage, fmt.Errorf("--console: %s can be reached from other machines, and the console has no password: use 127.0.0.1 and a tunnel", a.s.console)}
+	}
+	if l := a.listeners["http"]; l != nil && a.s.linkURL == "" && l.Addr().(*net.TCPAddr).IP.IsUnspecified() {
+		return &exitError{exitUsage, fmt.Errorf("--public-url is required with --http %s: mails hold links that must lead somewhere", a.s.http)}
+	}
 	return nil
 }
+
+func isLoopback(l net.Listener) bool { return l.Addr().(*net.TCPAddr).IP.IsLoopback() }
 
 func (a *app) openMail(ctx context.Context) error {
 	target, err := a.mailTarget(ctx)
@@ -227,7 +246,7 @@ func (a *app) openMail(ctx context.Context) error {
 		return err
 	}
 	if a.smtp, err = mail.OpenSMTP(target, a.s.smtpOpen); err != nil {
-		return fmt.Errorf("--smtp: %w", err)
+		return &exitError{exitUsage, fmt.Errorf("--smtp: %w", err)}
 	}
 	a.later(func() { a.warn("close SMTP", a.smtp.Close()) })
 	noSync := a.s.durability == "process"
@@ -240,6 +259,11 @@ func (a *app) openMail(ctx context.Context) error {
 	}
 	a.later(func() { a.warn("close the suppressions", a.suppressed.Close()) })
 	o := mail.SenderOptions{MailDir: a.s.mailDir, Suppressed: a.suppressed.Contains, Step: a.s.step, Log: a.log}
+	if a.s.mailDir != "" {
+		if err := os.MkdirAll(a.s.mailDir, 0o700); err != nil {
+			return fmt.Errorf("--mail-dir: %w", err)
+		}
+	}
 	if a.s.onlyTo != "" {
 		if o.OnlyTo, err = mail.ParsePattern(a.s.onlyTo); err != nil {
 			return &exitError{exitUsage, fmt.Errorf("--only-to: %w", err)}
@@ -255,11 +279,12 @@ func (a *app) mailTarget(ctx context.Context) (string, error) {
 	if a.s.smtp != "" {
 		return a.s.smtp, nil
 	}
-	if s, ok := a.set.Shop.Senders["main"]; ok && !a.s.simulated {
+	if s, ok := a.set.Shop.Senders["main"]; ok && !a.s.simulated && !leftOpen(s.SMTP) {
 		u, err := s.URL(os.LookupEnv)
-		if err == nil {
-			return u.String(), nil
+		if err != nil {
+			return "", &exitError{exitConfig, fmt.Errorf("shop.yaml: senders.main: %w", err)}
 		}
+		return u.String(), nil
 	}
 	a.inbox = mail.NewInbox(mail.InboxOptions{})
 	l, err := a.inbox.Listen(ctx, "127.0.0.1:0")
@@ -281,6 +306,12 @@ func (a *app) mailTarget(ctx context.Context) (string, error) {
 		a.later(stop)
 	}
 	return a.inboxURL, nil
+}
+
+// leftOpen tells whether a mail server is to be read from a variable that is not set.
+func leftOpen(smtp string) bool {
+	name, fromEnv := strings.CutPrefix(smtp, "env:")
+	return fromEnv && os.Getenv(name) == ""
 }
 
 func (a *app) openEngine(ctx context.Context) error {
@@ -449,16 +480,9 @@ func (a *app) openGateway(context.Context) error {
 	if a.s.http == "" {
 		return nil
 	}
-	sources := make(map[string]stream.Source)
-	for _, k := range a.s.writeKeys {
-		key, name, ok := strings.Cut(k, "=")
-		if !ok {
-			name = "default"
-		}
-		if key == "" || name == "" {
-			return &exitError{exitUsage, errors.New("--write-key: want KEY or KEY=SOURCE")}
-		}
-		sources[key] = stream.Source{Name: name, Simulated: a.s.simulated}
+	sources, err := a.s.sources()
+	if err != nil {
+		return err
 	}
 	g, err := stream.NewGateway(stream.GatewayOptions{
 		Log: a.events, Subject: "in.http", Sources: sources, Encode: encodeEnvelope, FreeBytes: a.freeBytes,
@@ -470,6 +494,22 @@ func (a *app) openGateway(context.Context) error {
 	a.gateway = g
 	a.later(g.Close)
 	return nil
+}
+
+// sources are the write keys and whom they belong to.
+func (s *settings) sources() (map[string]stream.Source, error) {
+	sources := make(map[string]stream.Source)
+	for _, k := range s.writeKeys {
+		key, name, ok := strings.Cut(k, "=")
+		if !ok {
+			name = "default"
+		}
+		if key == "" || name == "" {
+			return nil, &exitError{exitUsage, errors.New("--write-key: want KEY or KEY=SOURCE")}
+		}
+		sources[key] = stream.Source{Name: name, Simulated: s.simulated}
+	}
+	return sources, nil
 }
 
 func (a *app) openConsole(context.Context) error {

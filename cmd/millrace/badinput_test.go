@@ -182,6 +182,33 @@ func badInputs() []bad {
 	}
 }
 
+// badMessage is a message that somebody publishes straight to NATS.
+type badMessage struct {
+	name, data string
+	letters    []string
+	events     int
+}
+
+func badMessages() []badMessage {
+	return []badMessage{
+		{"NATS: noise", "\x00\x01\xff garbage", []string{"not_json"}, 0},
+		{"NATS: empty", "", []string{"not_json"}, 0},
+		{"NATS: a number", "17", []string{"bad_type"}, 0},
+		{"NATS: no event", "{}", []string{"bad_type"}, 0},
+		{"NATS: empty list", "[]", nil, 0},
+		{"NATS: list", `[{"type":"track","event":"Cart Viewed","userId":"u"},{"type":"track","event":"Cart Viewed"},[]]`, []string{"no_identity", "bad_type"}, 1},
+		{"NATS: batch", `{"batch":[{"type":"track","event":"Cart Viewed","userId":"u"},{}]}`, []string{"bad_type"}, 1},
+		{"NATS: cut batch", `{"batch":[{"type":"track","event":"Cart Viewed","userId":"u"},{"type`, []string{"not_json"}, 0},
+		{"NATS: newer envelope", `{"mr":99,"kind":"events","items":[]}`, []string{"bad_envelope"}, 0},
+		{"NATS: unknown kind", `{"mr":1,"kind":"sonnet"}`, []string{"bad_envelope"}, 0},
+		{"NATS: no receive time", `{"mr":1,"kind":"events","items":[{"e":{}}]}`, []string{"bad_envelope"}, 0},
+		{"NATS: timeless tick", `{"mr":1,"kind":"tick","at":"soon"}`, []string{"bad_envelope"}, 0},
+		{"NATS: feedback on nothing", `{"mr":1,"kind":"feedback","feedback":{}}`, []string{"bad_envelope"}, 0},
+		{"NATS: receipt of nothing", `{"mr":1,"kind":"receipt","receipt":{"effect":"7","decision":"x","person":"p"}}`, nil, 0},
+		{"NATS: year 9999", `{"type":"track","event":"Cart Viewed","userId":"u","timestamp":"9999-01-01T00:00:00Z"}`, nil, 1},
+	}
+}
+
 // TestBadInput sends bad input of every kind through the whole program: each is
 // answered or kept as a dead letter with a clear code, a good event after it is
 // processed, and what was stored is what was processed and rejected.
@@ -229,27 +256,7 @@ func TestBadInput(t *testing.T) {
 	if got := r.gateway.Stats().Events; got != stored {
 		t.Errorf("the gateway stored %d, want %d", got, stored)
 	}
-	for _, m := range []struct {
-		name, data string
-		letters    []string
-		events     int
-	}{
-		{"NATS: noise", "\x00\x01\xff garbage", []string{"not_json"}, 0},
-		{"NATS: empty", "", []string{"not_json"}, 0},
-		{"NATS: a number", "17", []string{"bad_type"}, 0},
-		{"NATS: no event", "{}", []string{"bad_type"}, 0},
-		{"NATS: empty list", "[]", nil, 0},
-		{"NATS: list", `[{"type":"track","event":"Cart Viewed","userId":"u"},{"type":"track","event":"Cart Viewed"},[]]`, []string{"no_identity", "bad_type"}, 1},
-		{"NATS: batch", `{"batch":[{"type":"track","event":"Cart Viewed","userId":"u"},{}]}`, []string{"bad_type"}, 1},
-		{"NATS: cut batch", `{"batch":[{"type":"track","event":"Cart Viewed","userId":"u"},{"type`, []string{"not_json"}, 0},
-		{"NATS: newer envelope", `{"mr":99,"kind":"events","items":[]}`, []string{"bad_envelope"}, 0},
-		{"NATS: unknown kind", `{"mr":1,"kind":"sonnet"}`, []string{"bad_envelope"}, 0},
-		{"NATS: no receive time", `{"mr":1,"kind":"events","items":[{"e":{}}]}`, []string{"bad_envelope"}, 0},
-		{"NATS: timeless tick", `{"mr":1,"kind":"tick","at":"soon"}`, []string{"bad_envelope"}, 0},
-		{"NATS: feedback on nothing", `{"mr":1,"kind":"feedback","feedback":{}}`, []string{"bad_envelope"}, 0},
-		{"NATS: receipt of nothing", `{"mr":1,"kind":"receipt","receipt":{"effect":"7","decision":"x","person":"p"}}`, nil, 0},
-		{"NATS: year 9999", `{"type":"track","event":"Cart Viewed","userId":"u","timestamp":"9999-01-01T00:00:00Z"}`, nil, 1},
-	} {
+	for _, m := range badMessages() {
 		if _, err := r.events.Publish(t.Context(), "in.x", "", []byte(m.data)); err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,7 @@ func newCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "check FILE…",
 		Short: "Check pipeline files; exit 78 when one is wrong",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  wantArgs(1, math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			problems := configs.Check(args...)
 			if o.format == "json" {
@@ -49,7 +50,7 @@ func newExplain() *cobra.Command {
 	return &cobra.Command{
 		Use:   "explain FILE…",
 		Short: "Say in sentences what pipelines do",
-		Args:  cobra.MinimumNArgs(1),
+		Args:  wantArgs(1, math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			set, err := configs.Load(args...)
 			if err != nil {
@@ -67,7 +68,7 @@ func newSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of pipeline files, for editors",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			l, err := configs.NewLoader(configs.Options{})
 			if err != nil {

@@ -47,7 +47,7 @@ them, buy, and read their mails. Simulated time runs fast, so that an hour's wai
 takes seconds. No mail leaves this machine.`,
 		Example: `  millrace dev
   millrace dev --for 40s --seed 7 --json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	addSettings(cmd, &o.settings)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"strconv"
@@ -27,11 +28,14 @@ func newDeadLetters() *cobra.Command {
 	var from uint64
 	var n int
 	list := &cobra.Command{
-		Use: "list", Short: "List dead letters, oldest first", Args: cobra.NoArgs,
+		Use: "list", Short: "List dead letters, oldest first", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			letters, err := d.list(cmd.Context(), from, n)
 			if err != nil {
 				return err
+			}
+			if len(letters) == 0 {
+				fmt.Fprintln(cmd.ErrOrStderr(), "no dead letters")
 			}
 			return o.print(cmd.OutOrStdout(), letters, func(w io.Writer) {
 				for i := range letters {
@@ -45,7 +49,7 @@ func newDeadLetters() *cobra.Command {
 	list.Flags().IntVar(&n, "n", 100, "how many at most")
 	o.flag(list)
 	show := &cobra.Command{
-		Use: "show NUMBER", Short: "Show a dead letter with its bytes", Args: cobra.ExactArgs(1),
+		Use: "show NUMBER", Short: "Show a dead letter with its bytes", Args: wantArgs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			number, err := letterNumber(args[0])
 			if err != nil {
@@ -62,7 +66,7 @@ func newDeadLetters() *cobra.Command {
 	}
 	o.flag(show)
 	retry := &cobra.Command{
-		Use: "retry NUMBER…", Short: "Put events back into the log", Args: cobra.MinimumNArgs(1),
+		Use: "retry NUMBER…", Short: "Put events back into the log", Args: wantArgs(1, math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, arg := range args {
 				number, err := letterNumber(arg)
@@ -133,7 +137,7 @@ func (d *deadLetterSource) do(ctx context.Context, method, path string, into any
 			return err
 		}
 		if c != nil {
-			return call(ctx, c, method, path, into)
+			return noLetter(call(ctx, c, method, path, into))
 		}
 	}
 	l, closeLog, err := openLogAlone(ctx, d.files, d.nats)
@@ -141,18 +145,32 @@ func (d *deadLetterSource) do(ctx context.Context, method, path string, into any
 		return err
 	}
 	defer closeLog()
-	return own(l)
+	return noLetter(own(l))
+}
+
+// noLetter is err, with the exit code of what does not exist.
+func noLetter(err error) error {
+	if errors.Is(err, stream.ErrNotFound) || errors.Is(err, errNotFound) {
+		return &exitError{exitNotFound, errors.New("no dead letter has this number (retried, too old, or never there)")}
+	}
+	return err
 }
 
 // openLogAlone opens the log of a data directory on which no program runs.
 func openLogAlone(ctx context.Context, f files, natsURL string) (*stream.Log, func(), error) {
 	o := stream.Options{URL: natsURL, KeepLimits: true}
+	unlock := func() {}
 	if natsURL == "" {
 		if _, err := os.Stat(f.log()); err != nil {
 			return nil, nil, &exitError{exitNotFound, fmt.Errorf("%s holds no log", f.dir)}
 		}
+		var err error
+		if unlock, err = f.lock(); err != nil {
+			return nil, nil, err
+		}
 		server, err := stream.StartServer(stream.ServerOptions{Dir: f.log(), SyncAlways: true, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
+			unlock()
 			return nil, nil, err
 		}
 		o.Server = server
@@ -162,6 +180,7 @@ func openLogAlone(ctx context.Context, f files, natsURL string) (*stream.Log, fu
 		if o.Server != nil {
 			o.Server.Shutdown()
 		}
+		unlock()
 		return nil, nil, err
 	}
 	return l, func() {
@@ -169,6 +188,7 @@ func openLogAlone(ctx context.Context, f files, natsURL string) (*stream.Log, fu
 		if o.Server != nil {
 			o.Server.Shutdown()
 		}
+		unlock()
 		if err != nil && !errors.Is(err, context.Canceled) {
 			fmt.Fprintln(os.Stderr, "millrace: close the log:", err)
 		}

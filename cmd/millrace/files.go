@@ -3,9 +3,11 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // files are the places in a data directory.
@@ -39,4 +41,25 @@ func (f files) open() error {
 		return fmt.Errorf("make data directory: %w", err)
 	}
 	return nil
+}
+
+// errInUse says that another process works on a data directory.
+var errInUse = errors.New("another millrace works on this data directory")
+
+// lock takes the data directory for this process, until unlock. It must be held while
+// the log or the state is open: the embedded server takes no lock of its own, and two
+// of them would damage the log. A lock ends with its process, however that ends.
+func (f files) lock() (unlock func(), err error) {
+	d, err := os.Open(f.dir)
+	if err != nil {
+		return nil, fmt.Errorf("open data directory: %w", err)
+	}
+	if err := syscall.Flock(int(d.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil { //nolint:gosec // a descriptor is small
+		_ = d.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("%s: %w", f.dir, errInUse)
+		}
+		return nil, fmt.Errorf("lock data directory %s: %w", f.dir, err)
+	}
+	return func() { _ = d.Close() }, nil
 }

@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -39,13 +36,13 @@ func newImport() *cobra.Command {
 		Long: `Import reads files of known formats (gzip too, - is standard input) and publishes their
 events to the log of a data directory, on which nothing else may run meanwhile, or to
 an existing NATS server. Event time is that of the rows. Importing twice changes
-nothing; an import that was stopped goes on where it was.
+nothing; an import that was stopped goes on where it was, unless its input is standard input.
 
 Formats: ` + strings.Join(event.ImportFormats(), ", ") + `. For online-retail the
 catalogue is a second file, known by its header.`,
 		Example: `  millrace import --format online-retail orders.csv.gz catalogue.csv
   millrace import --format online-retail --synthesise-carts 7 --assume-consent --address '{user}@example.invalid' orders.csv.gz`,
-		Args: cobra.MinimumNArgs(1),
+		Args: wantArgs(1, math.MaxInt),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.SynthesiseCarts, o.Seed = cmd.Flags().Changed("synthesise-carts"), o.synthesise
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), args)
@@ -60,11 +57,13 @@ catalogue is a second file, known by its header.`,
 	f.StringVar(&o.Address, "address", "", "give every user an address, such as '{user}@example.invalid'")
 	f.Uint64Var(&o.synthesise, "synthesise-carts", 0, "make cart events up before orders, by this seed, and leave some carts behind; what rests on it says so")
 	f.BoolVar(&o.restart, "restart", false, "begin anew instead of going on where an import of the same files stopped")
-	_ = cmd.MarkFlagRequired("format")
 	return cmd
 }
 
 func (o *importOptions) run(ctx context.Context, out, status io.Writer, paths []string) error {
+	if o.format == "" {
+		return &exitError{exitUsage, fmt.Errorf("--format is required: one of %s", strings.Join(event.ImportFormats(), ", "))}
+	}
 	im, err := event.NewImporter(o.format, o.ImportOptions)
 	if err != nil {
 		return &exitError{exitUsage, err}
@@ -73,21 +72,26 @@ func (o *importOptions) run(ctx context.Context, out, status io.Writer, paths []
 	if err != nil {
 		return err
 	}
-	if c, err := dialSocket(ctx, o.files); err != nil || c != nil && o.nats == "" {
-		return errors.Join(err, fmt.Errorf("%s is in use by a running program: stop it, or import with --nats", o.dir))
-	}
 	if err := o.open(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(o.log(), 0o700); err != nil {
-		return fmt.Errorf("make the log's directory: %w", err)
+	if o.nats == "" {
+		if err := os.MkdirAll(o.log(), 0o700); err != nil {
+			return fmt.Errorf("make the log's directory: %w", err)
+		}
 	}
 	l, closeLog, err := openLogAlone(ctx, o.files, o.nats)
+	if errors.Is(err, errInUse) {
+		err = fmt.Errorf("%w: stop it first", err)
+	}
 	if err != nil {
 		return err
 	}
 	defer closeLog()
-	mark := o.mark(paths)
+	mark, err := o.mark(ctx, l, paths)
+	if err != nil {
+		return err
+	}
 	p := &publisher{ctx: ctx, log: l, header: event.Header{Source: "import", Import: true}, mark: mark}
 	if !o.restart {
 		p.skip = mark.read()
@@ -98,14 +102,16 @@ func (o *importOptions) run(ctx context.Context, out, status io.Writer, paths []
 	bar := newBar(status, total)
 	for _, path := range inputs {
 		if err := importFile(im, path, bar, p.add); err != nil {
-			return errors.Join(err, p.flush())
+			return p.stopped(err)
 		}
 	}
 	if err := p.flush(); err != nil {
 		return err
 	}
-	_ = bar.Finish()
-	fmt.Fprintln(status)
+	if bar != nil {
+		_ = bar.Finish()
+		fmt.Fprintln(status)
+	}
 	reportImport(out, im.Stats(), p)
 	return nil
 }
@@ -151,15 +157,20 @@ func importFile(im *event.Importer, path string, bar *progressbar.ProgressBar, y
 		return fmt.Errorf("import: %w", err)
 	}
 	defer func() { _ = f.Close() }()
+	if bar == nil {
+		return im.Import(path, f, yield)
+	}
 	r := progressbar.NewReader(f, bar)
 	return im.Import(path, &r, yield)
 }
 
-// newBar shows how much of the files is read, on a terminal.
+// newBar shows how much of the files is read, on a terminal; elsewhere it is nil.
 func newBar(w io.Writer, total int64) *progressbar.ProgressBar {
 	f, ok := w.(*os.File)
-	visible := ok && term.IsTerminal(int(f.Fd()))
-	return progressbar.NewOptions64(max(total, 1), progressbar.OptionSetWriter(w), progressbar.OptionSetVisibility(visible),
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	return progressbar.NewOptions64(max(total, 1), progressbar.OptionSetWriter(w),
 		progressbar.OptionShowBytes(true), progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetDescription("import"))
 }
 
@@ -173,7 +184,7 @@ type publisher struct {
 
 	items   []event.Item
 	bytes   int
-	last    int64 // number of the newest event taken
+	last    int64 // number of the newest event or bad row, over all files
 	sent    int64
 	bad     int64
 	told    []string
@@ -191,6 +202,7 @@ func (p *publisher) add(i event.Imported) error {
 	if err := p.ctx.Err(); err != nil {
 		return err
 	}
+	p.last++ // not i.Number, which begins anew with each file
 	if i.Bad != nil {
 		p.bad++
 		if len(p.told) < 20 {
@@ -198,7 +210,7 @@ func (p *publisher) add(i event.Imported) error {
 		}
 		return nil
 	}
-	if i.Number <= p.skip {
+	if p.last <= p.skip {
 		return nil
 	}
 	if len(p.items) >= importEvents || p.bytes+len(i.Item.Raw) > importBytes {
@@ -210,8 +222,23 @@ func (p *publisher) add(i event.Imported) error {
 	it.Raw = append([]byte(nil), it.Raw...)
 	p.items = append(p.items, it)
 	p.bytes += len(it.Raw)
-	p.last = i.Number
 	return nil
+}
+
+// stopped makes the best of an import that err ended: what was read goes into the log.
+func (p *publisher) stopped(err error) error {
+	interrupted := p.ctx.Err() != nil
+	if flushErr := p.flush(); flushErr != nil {
+		return errors.Join(err, flushErr)
+	}
+	switch {
+	case interrupted && p.mark.path != "":
+		return fmt.Errorf("stopped after event %d: the same command goes on there", p.last)
+	case interrupted:
+		return fmt.Errorf("stopped after event %d", p.last)
+	default:
+		return fmt.Errorf("%w; the %d events before are in the log", err, max(p.last, p.skip)-p.bad)
+	}
 }
 
 func (p *publisher) publish() error {
@@ -256,48 +283,10 @@ func (p *publisher) publishRest() error {
 	return p.publish()
 }
 
-// importMark is the file that says how far an import has come.
-type importMark struct{ path string }
-
-// mark names the mark after everything that decides which events come in which order.
-func (o *importOptions) mark(paths []string) importMark {
-	raw, _ := json.Marshal(struct {
-		Format  string
-		Options event.ImportOptions
-		Paths   []string
-	}{o.format, o.ImportOptions, paths})
-	sum := sha256.Sum256(raw)
-	return importMark{filepath.Join(o.dir, "imports", hex.EncodeToString(sum[:8])+".json")}
-}
-
-type markFile struct {
-	Number int64 `json:"number"` // of the last event that is in the log
-}
-
-func (m importMark) read() int64 {
-	raw, err := os.ReadFile(m.path)
-	if err != nil {
-		return 0
-	}
-	var f markFile
-	if json.Unmarshal(raw, &f) != nil {
-		return 0
-	}
-	return f.Number
-}
-
-func (m importMark) write(number int64) error {
-	if err := os.MkdirAll(filepath.Dir(m.path), 0o700); err != nil {
-		return fmt.Errorf("write the import's mark: %w", err)
-	}
-	raw, err := json.Marshal(markFile{number})
-	if err != nil {
-		return err
-	}
-	return writeFile(m.path, raw)
-}
-
 func reportImport(w io.Writer, s event.ImportStats, p *publisher) {
+	if p.sent == 0 && p.skip > 0 {
+		fmt.Fprintln(w, "nothing new: all of it is in the log already (--restart publishes it again)")
+	}
 	fmt.Fprintf(w, "%d rows, %d events published", s.Rows, p.sent)
 	for _, part := range []struct {
 		n    int64
@@ -321,5 +310,8 @@ func reportImport(w io.Writer, s event.ImportStats, p *publisher) {
 	}
 	for _, line := range p.told {
 		fmt.Fprintln(w, "  bad row:", line)
+	}
+	if more := p.bad - int64(len(p.told)); more > 0 {
+		fmt.Fprintf(w, "  and %d more\n", more)
 	}
 }

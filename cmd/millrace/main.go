@@ -89,7 +89,60 @@ the model that writes the subjects, the sender, a test inbox and a console.`,
 		newDev(), newRun(), newImport(), newCheck(), newExplain(), newSchema(),
 		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newVersion(),
 	)
+	refuseMisuse(root)
 	return root
+}
+
+// refuseMisuse makes arguments that cannot be meant end with exitUsage and a line that
+// says how the command is used, for cmd and those below it.
+func refuseMisuse(cmd *cobra.Command) {
+	check := cmd.Args
+	if cmd.HasSubCommands() {
+		check = unknownCommand
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &exitError{exitUsage, fmt.Errorf("%w\nusage: %s", err, cmd.UseLine())}
+		}
+		return nil
+	}
+	for _, c := range cmd.Commands() {
+		refuseMisuse(c)
+	}
+}
+
+// unknownCommand refuses what is left over after the name of a group of commands.
+func unknownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("no command %q, nearest is %q", args[0], near[0])
+	}
+	return fmt.Errorf("no command %q", args[0])
+}
+
+// noArgs is cobra.NoArgs in other words.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	return nil
+}
+
+// wantArgs refuses fewer than least or more than most arguments.
+func wantArgs(least, most int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return errors.New("an argument is missing")
+		case len(args) > most:
+			return fmt.Errorf("unexpected argument %q", args[most])
+		}
+		return nil
+	}
 }
 
 // version is the module's version, or the commit it was built from.
@@ -114,7 +167,7 @@ func newVersion() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "millrace", version())
 			return err

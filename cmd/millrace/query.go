@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"millrace/operators"
 	"millrace/operators/content"
 	"millrace/operators/event"
 )
@@ -20,26 +19,34 @@ import (
 // money is an amount as shown on the command line.
 func money(m event.Money, currency string) string { return content.FormatMoney(m, currency, "en") }
 
-// output is how an answer is printed.
+// output is how an answer is printed. It is the value of a flag.
 type output struct{ format string }
 
 func (o *output) flag(cmd *cobra.Command) {
-	cmd.Flags().StringVarP(&o.format, "output", "o", "text", "text or json")
+	o.format = "text"
+	cmd.Flags().VarP(o, "output", "o", "text or json")
+}
+
+// String, Set and Type implement pflag.Value.
+func (o *output) String() string { return o.format }
+func (o *output) Type() string   { return "string" }
+func (o *output) Set(s string) error {
+	if s != "text" && s != "json" {
+		return errors.New("want text or json")
+	}
+	o.format = s
+	return nil
 }
 
 // print writes the answer as JSON, or as text by text.
 func (o *output) print(w io.Writer, answer any, text func(w io.Writer)) error {
-	switch o.format {
-	case "json":
+	if o.format == "json" {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(answer)
-	case "text":
-		text(w)
-		return nil
-	default:
-		return &exitError{exitUsage, fmt.Errorf("--output: want text or json, got %q", o.format)}
 	}
+	text(w)
+	return nil
 }
 
 func newProfile() *cobra.Command {
@@ -49,7 +56,7 @@ func newProfile() *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show USER",
 		Short: "Show what is known of a person, whether or not the engine runs",
-		Args:  cobra.ExactArgs(1),
+		Args:  wantArgs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var p profileView
 			if err := askAnyone(cmd.Context(), f, question{What: "profile", User: args[0]}, &p); err != nil {
@@ -117,7 +124,7 @@ func newWhy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "why USER",
 		Short: "Tell why a person got a mail, or did not",
-		Args:  cobra.ExactArgs(1),
+		Args:  wantArgs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var why whyView
 			if err := askAnyone(cmd.Context(), f, question{What: "why", User: args[0]}, &why); err != nil {
@@ -160,7 +167,7 @@ func newRecommend() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "recommend --user USER | --item ITEM",
 		Short: "Show what goes with a person or an item",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (q.User == "") == (q.Item == "") {
 				return &exitError{exitUsage, errors.New("want either --user or --item")}
@@ -192,18 +199,4 @@ func (r *recommendView) text(w io.Writer) {
 			fmt.Fprintf(w, "  LLR %9.2f  %7.1f times  %-12s %s\n", n.LLR, n.Shared, n.ID, n.Name)
 		}
 	}
-}
-
-// decisionLines are the counts of decisions, for people.
-func decisionLines(all map[operators.DecisionLabel]uint64) []string {
-	var out []string
-	for l, n := range all {
-		name := strings.TrimSpace(l.Pipeline + " " + l.Outcome.String())
-		if l.Reason != "" {
-			name += ": " + l.Reason
-		}
-		out = append(out, fmt.Sprintf("%6d  %s", n, name))
-	}
-	slices.SortFunc(out, func(a, b string) int { return strings.Compare(b, a) })
-	return out
 }

@@ -1,16 +1,24 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"net/url"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"millrace/engine"
+	"millrace/operators/event"
+	"millrace/operators/mail"
 )
 
 // addSettings declares the flags that run and dev share.
@@ -52,7 +60,24 @@ func checkSettings(s *settings) error {
 	if s.drain <= 0 {
 		return &exitError{exitUsage, fmt.Errorf("--drain: want a time above zero, got %s", s.drain)}
 	}
-	return nil
+	if s.logBytes <= 0 || s.reserve < 0 {
+		return &exitError{exitUsage, errors.New("--log-max-bytes and --disk-reserve: want numbers of bytes")}
+	}
+	if s.logAge < 0 || s.logAge > 0 && s.logAge < time.Minute {
+		return &exitError{exitUsage, fmt.Errorf("--log-max-age: want at least a minute, got %s", s.logAge)}
+	}
+	if s.linkURL != "" {
+		if u, err := url.Parse(s.linkURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+			return &exitError{exitUsage, fmt.Errorf("--public-url: want https://host/, got %q", s.linkURL)}
+		}
+	}
+	if s.onlyTo != "" {
+		if _, err := mail.ParsePattern(s.onlyTo); err != nil {
+			return &exitError{exitUsage, fmt.Errorf("--only-to: %w", err)}
+		}
+	}
+	_, err := s.sources()
+	return err
 }
 
 func newRun() *cobra.Command {
@@ -65,7 +90,7 @@ mails, until it is stopped. The first SIGTERM stops reading, commits and waits f
 mails under way (--drain); a second one stops at once. Nothing is lost either way.`,
 		Example: `  millrace run -c configs/cart-abandonment.yaml --write-key wk_shop
   millrace run -c configs/post-purchase.yaml --once --mail-dir out   what is in the log, then stop`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkSettings(&s); err != nil {
 				return err
@@ -117,6 +142,9 @@ func (a *app) announce(w io.Writer) {
 		if len(a.s.writeKeys) == 0 {
 			fmt.Fprintln(w, "              no --write-key: every request is refused")
 		}
+		if !isLoopback(l) {
+			fmt.Fprintln(w, "              other machines can reach it, without TLS: put a proxy before it")
+		}
 	}
 	if l := a.listeners["console"]; l != nil {
 		fmt.Fprintf(w, "  console     http://%s/\n", l.Addr())
@@ -125,9 +153,12 @@ func (a *app) announce(w io.Writer) {
 	case a.inbox != nil:
 		fmt.Fprintln(w, "  mail        into the test inbox inside; nobody else gets any (--smtp for real)")
 	case a.s.onlyTo != "":
-		fmt.Fprintln(w, "  mail        over SMTP, only to addresses that match --only-to")
+		fmt.Fprintf(w, "  mail        over SMTP, only to addresses that match %s\n", a.s.onlyTo)
 	default:
 		fmt.Fprintln(w, "  mail        over SMTP")
+	}
+	if a.inbox == nil && !strings.HasPrefix(a.linkURL(), "https://") {
+		fmt.Fprintf(w, "              links in mails lead to %s: readers need an https address (--public-url)\n", a.linkURL())
 	}
 }
 
@@ -136,10 +167,39 @@ func (a *app) report(w io.Writer) {
 	c := a.pipeline.Counters
 	fired, cancelled := c.Fired()
 	fmt.Fprintf(w, "%d events, %d triggers, %d mails, %d cancelled\n", c.Total(), fired, c.Mails.Load(), cancelled)
-	for _, line := range decisionLines(c.Decisions()) {
-		fmt.Fprintln(w, " ", line)
+	decided, ended := make(map[string]uint64), make(map[string]uint64)
+	for l, n := range c.Decisions() {
+		switch {
+		case l.Pipeline == "": // what came of an earlier decision
+			ended[outcomeName(l.Outcome, l.Reason)] += n
+		case l.Outcome == event.Pending:
+			decided[l.Pipeline+": a mail"] += n
+		default:
+			decided[l.Pipeline+": none, "+l.Reason] += n
+		}
 	}
-	for reason, n := range c.DeadLetters() {
-		fmt.Fprintf(w, "  dead letters: %d %s\n", n, reason)
+	table(w, "decided", decided)
+	table(w, "what came of the mails", ended)
+	table(w, "dead letters, millrace dlq list tells more", c.DeadLetters())
+}
+
+func outcomeName(o event.Outcome, reason string) string {
+	if reason == "" {
+		return o.String()
+	}
+	return o.String() + ": " + reason
+}
+
+// table prints counts, the largest first.
+func table(w io.Writer, title string, counts map[string]uint64) {
+	if len(counts) == 0 {
+		return
+	}
+	fmt.Fprintln(w, title)
+	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b))
+	})
+	for _, name := range names {
+		fmt.Fprintf(w, "%8d  %s\n", counts[name], name)
 	}
 }

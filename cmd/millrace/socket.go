@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"millrace/engine"
+	"millrace/engine/stream"
 	"millrace/operators"
 	"millrace/operators/event"
 	"millrace/operators/privacy"
@@ -115,7 +116,7 @@ func writeAnswer(w http.ResponseWriter, answer any, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		code := http.StatusInternalServerError
-		if errors.Is(err, errNotFound) {
+		if errors.Is(err, errNotFound) || errors.Is(err, stream.ErrNotFound) {
 			code = http.StatusNotFound
 		}
 		w.WriteHeader(code)
@@ -175,11 +176,32 @@ func askAnyone(ctx context.Context, f files, q question, into any) error {
 		return err
 	}
 	if c != nil {
-		return call(ctx, c, http.MethodGet, "/ask/"+q.What+"?"+q.values().Encode(), into)
+		err = call(ctx, c, http.MethodGet, "/ask/"+q.What+"?"+q.values().Encode(), into)
+	} else {
+		err = askStore(f, q, into)
 	}
-	if _, err := os.Stat(f.state()); err != nil {
-		return &exitError{exitNotFound, fmt.Errorf("%s holds no state", f.dir)}
+	if errors.Is(err, errNotFound) {
+		what := "this user" // the id is personal, and who asks has it at hand
+		if q.Item != "" {
+			what = "item " + q.Item
+		}
+		return &exitError{exitNotFound, fmt.Errorf("nothing is known of %s in %s", what, f.dir)}
 	}
+	return err
+}
+
+// askStore reads the store of a data directory on which no program runs.
+func askStore(f files, q question, into any) error {
+	for _, path := range []string{f.state(), f.secret()} {
+		if _, err := os.Stat(path); err != nil {
+			return &exitError{exitNotFound, fmt.Errorf("%s holds no state: nothing was processed there yet", f.dir)}
+		}
+	}
+	unlock, err := f.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	secret, err := privacy.LoadOrCreateSecret(f.secret())
 	if err != nil {
 		return err

@@ -19,7 +19,7 @@ func newTrain() *cobra.Command {
 		Short: "Train the model that writes subject lines",
 		Long: `Train fits the subject model to the corpus that is shipped, checks that it heeds its
 condition, and writes it to a file. The shipped model was made by this command.`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var bar *progressbar.ProgressBar
 			model, report, err := content.Train(cmd.Context(), o, func(step, total int, loss float64) {

@@ -16,13 +16,14 @@ import (
 	"time"
 )
 
-// GatewayOptions says who may send events and how much. Log, Sources and Encode are
+// GatewayOptions says who may send events and how much. Log and Encode are
 // required.
 type GatewayOptions struct {
 	Log *Log
 	// Subject is where packed messages are published.
 	Subject string
-	// Sources are the write keys and whom they belong to.
+	// Sources are the write keys and whom they belong to; without any, every request is
+	// refused.
 	Sources map[string]Source
 	// Encode builds the envelope of a message.
 	Encode Encoder
@@ -111,8 +112,8 @@ type Gateway struct {
 // NewGateway starts a gateway for the log. Close it before the log.
 func NewGateway(o GatewayOptions) (*Gateway, error) {
 	o = o.withDefaults()
-	if o.Log == nil || o.Encode == nil || len(o.Sources) == 0 {
-		return nil, errors.New("start gateway: it needs a log, an encoder and at least one write key")
+	if o.Log == nil || o.Encode == nil {
+		return nil, errors.New("start gateway: it needs a log and an encoder")
 	}
 	p, err := newPacker(packerOptions{
 		log: o.Log, subject: o.Subject, encode: o.Encode, now: o.Now,

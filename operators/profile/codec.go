@@ -12,9 +12,13 @@ import (
 // must then read the older forms as well.
 const schema = 1
 
-// AppendTo appends the stored form of the picture. Times stand as distances from the
-// newest event, which keeps them short.
-func (p *Person) AppendTo(b []byte) []byte {
+// AppendTo appends the stored form of the picture, in one piece.
+func (p *Person) AppendTo(b []byte) []byte { return p.appendHead(b, 0) }
+
+// appendHead appends the stored form without the first messages that are remembered, a
+// number of parts. Times stand as distances from the newest event, which keeps them
+// short.
+func (p *Person) appendHead(b []byte, parts int) []byte {
 	b = append(b, schema)
 	b = binary.AppendVarint(b, p.Newest)
 	b = p.appendTime(b, p.First)
@@ -50,52 +54,12 @@ func (p *Person) AppendTo(b []byte) []byte {
 	for i := range p.Carts {
 		b = p.appendCart(b, &p.Carts[i])
 	}
-	b = p.appendSeen(b)
+	b = binary.AppendUvarint(b, uint64(parts))
+	b = p.appendSeen(b, parts*seenPart, len(p.seen))
 	for _, n := range p.Lost.all() {
 		b = binary.AppendUvarint(b, uint64(*n))
 	}
 	return b
-}
-
-// appendSeen writes the remembered messages in runs of one hour each.
-func (p *Person) appendSeen(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(len(p.seen)))
-	last := floorDiv(p.Newest, hourMillis)
-	for i := 0; i < len(p.seen); {
-		n := i + 1
-		for n < len(p.seen) && p.seenHours[n] == p.seenHours[i] {
-			n++
-		}
-		b = binary.AppendVarint(b, last-int64(p.seenHours[i]))
-		last = int64(p.seenHours[i])
-		b = binary.AppendUvarint(b, uint64(n-i))
-		for _, h := range p.seen[i:n] {
-			b = append(b, byte(h), byte(h>>8), byte(h>>16), byte(h>>24), byte(h>>32))
-		}
-		i = n
-	}
-	return b
-}
-
-func (p *Person) readSeen(w *Wire) {
-	n := w.Len(MaxSeen, messageBits/8)
-	if n == 0 {
-		return
-	}
-	p.seen, p.seenHours = make([]uint64, 0, n), make([]uint32, 0, n)
-	last := floorDiv(p.Newest, hourMillis)
-	for len(p.seen) < n && w.err == nil {
-		last -= w.Varint()
-		hour := uint32(min(max(last, 0), 1<<32-1))
-		run := w.Len(n-len(p.seen), messageBits/8)
-		if run == 0 {
-			w.fail("hour without a message")
-		}
-		for range run {
-			low := uint64(w.Byte()) | uint64(w.Byte())<<8 | uint64(w.Byte())<<16 | uint64(w.Byte())<<24
-			p.seen, p.seenHours = append(p.seen, low|uint64(w.Byte())<<32), append(p.seenHours, hour)
-		}
-	}
 }
 
 func (l *Lost) all() [9]*uint32 {
@@ -437,7 +401,8 @@ func (p *Person) readRest(w *Wire) {
 			w.fail("carts out of order")
 		}
 	}
-	p.readSeen(w)
+	p.missing = w.Int(MaxSeen / seenPart)
+	p.seen, p.seenHours = readSeen(w, MaxSeen)
 	for _, n := range p.Lost.all() {
 		*n = uint32(w.Int(1<<32 - 1))
 	}

@@ -45,9 +45,9 @@ func (p *Person) remember(hash uint64, at, window int64) bool {
 		p.forget(newest - window)
 	}
 	if len(p.seen) >= MaxSeen {
-		p.seen = slices.Delete(p.seen, 0, 1)
-		p.seenHours = slices.Delete(p.seenHours, 0, 1)
-		p.Lost.Seen++
+		p.seen = slices.Delete(p.seen, 0, 2*seenPart) // so that parts seldom move
+		p.seenHours = slices.Delete(p.seenHours, 0, 2*seenPart)
+		p.Lost.Seen += 2 * seenPart
 	}
 	p.seen = append(p.seen, hash)
 	p.seenHours = append(p.seenHours, hour)

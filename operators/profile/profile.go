@@ -49,7 +49,7 @@ const (
 	MaxViewed     = 20    // last distinct viewed items
 	MaxBought     = 500   // distinct bought items
 	MaxAffinities = 32    // categories, and brands
-	MaxSeen       = 512   // messageIds remembered within Options.Repeats
+	MaxSeen       = 512   // messageIds remembered within Options.Repeats; then the oldest eighth goes
 	MaxOrders     = 10000 // orders remembered for good; 24 bytes each
 	MaxOrderLines = 50    // lines of the last order kept; pairs grow with the square
 	MaxQuantity   = 10000 // of one cart line
@@ -107,6 +107,7 @@ type Person struct {
 	seen      []uint64 // hashes, of messageBits bits
 	seenHours []uint32 // hours since 1970, beside seen
 	currAt    int64
+	missing   int // parts that belong to the head that was read last
 }
 
 // KindStat is how often a person did one kind of thing.

@@ -15,7 +15,7 @@ func TestTouchWire(t *testing.T) {
 		text := rapid.String()
 		want := &Touch{
 			Relation: Relation(rapid.IntRange(0, int(RelationCount)-1).Draw(rt, "relation")),
-			Own: rapid.Uint32().Draw(rt, "own"), Time: rapid.Int64().Draw(rt, "time"),
+			Own:      rapid.Uint32().Draw(rt, "own"), Time: rapid.Int64().Draw(rt, "time"),
 		}
 		if others := rapid.SliceOfN(text, 0, 60).Draw(rt, "others"); len(others) > 0 {
 			want.Others = others
