@@ -307,9 +307,14 @@ func (e *Engine) blocked() bool {
 }
 
 // breathe closes the epoch when no input waits and no commit is under way: an epoch
-// is as small as the disk allows, and grows under load.
+// is as small as the disk allows, and grows under load. While the log as of opening is
+// not read to its end no effect leaves, so nobody waits for a small epoch: a reader that
+// falls behind for a moment must not cost a commit.
 func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
 	if e.flying != nil || (len(batches) > 0 && !e.blocked()) {
+		return nil
+	}
+	if e.progress.Position.Seq < e.info.Last {
 		return nil
 	}
 	_, _, removals := e.pool.load()
