@@ -117,7 +117,11 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
 	}
-	e.progress.Position.Stream, e.progress.Position.Created = e.info.Stream, e.info.Created
+	at := &e.progress.Position
+	at.Stream, at.Created = e.info.Stream, e.info.Created
+	if e.info.First > e.info.Last && e.o.AcceptGap { // all that we have not read is gone
+		at.Seq, at.Index, at.Hash = e.info.Last, 0, 0
+	}
 	low := int64(math.MinInt64)
 	if found {
 		low = e.progress.TimerLow
@@ -324,12 +328,14 @@ func (e *Engine) blocked() bool {
 }
 
 // breathe closes the epoch when no input waits and no commit is under way: an epoch
-// is as small as the disk allows, and grows under load.
+// is as small as the disk allows, and grows under load. While the log as of opening is
+// not read to its end no effect leaves, so nobody waits for a small epoch: a reader that
+// falls behind for a moment must not cost a commit.
 func (e *Engine) breathe(batches <-chan *batch) error {
 	if e.flying != nil || ((len(batches) > 0 || e.rest != nil) && !e.blocked()) {
 		return nil
 	}
-	if !e.owing() {
+	if e.progress.Position.Seq < e.info.Last || !e.owing() {
 		return nil
 	}
 	return e.closeEpoch()
