@@ -34,6 +34,7 @@ type settings struct {
 	files
 	configs    []string // files, or none for the shipped ones
 	nats       string   // URL of an existing server, or "" for the embedded one
+	natsListen string   // address of the embedded one, or "" for none
 	durability string   // power or process
 	http       string   // address of ingest and links, "" for none
 	console    string   // address of the console, "" for none
@@ -180,7 +181,7 @@ func (a *app) openLog(ctx context.Context) error {
 			return err
 		}
 		server, err := stream.StartServer(stream.ServerOptions{
-			Dir: a.s.files.log(), SyncAlways: a.s.durability != "process", Logger: a.log,
+			Dir: a.s.files.log(), SyncAlways: a.s.durability != "process", Listen: a.s.natsListen, Logger: a.log,
 		})
 		if err != nil {
 			return err

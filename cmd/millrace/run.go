@@ -26,6 +26,7 @@ func addSettings(cmd *cobra.Command, s *settings) {
 	f := cmd.Flags()
 	f.StringVar(&s.dir, "data-dir", "data", "where log, state, journal and secret are kept")
 	f.StringVar(&s.nats, "nats", "", "URL of an existing NATS server with JetStream, instead of the embedded one")
+	f.StringVar(&s.natsListen, "nats-listen", "", "address at which programs of this machine reach the embedded NATS server, to publish events to in.>; empty for none")
 	f.StringVar(&s.durability, "durability", "power", "what committed data survives: power (a power failure; syncs each commit) or process (a crash of the program)")
 	f.StringVar(&s.http, "http", "127.0.0.1:8088", "address of the event ingest and of the links in mails; empty for none")
 	f.StringVar(&s.console, "console", "127.0.0.1:8080", "address of the console; empty for none")
