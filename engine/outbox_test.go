@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -32,7 +31,7 @@ func newPoolWorld(t *testing.T, window, workers int, do func(row Row, try int) (
 	}
 	w := &poolWorld{pool: newPool(store, window), t: t, start: time.Now()}
 	w.view = func() *View { return &View{Snapshot: store.Snapshot()} }
-	w.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	w.log = slog.New(slog.DiscardHandler)
 	tries := map[uint64]int{}
 	w.handlers = map[string]Handler{"mail": func(_ context.Context, _ *View, row Row) (Result, time.Duration, error) {
 		w.mu.Lock()

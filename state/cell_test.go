@@ -266,7 +266,7 @@ func TestLazyCell(t *testing.T) {
 	set("b", 2, 1)
 	set("c", 3, 2)
 	set("a", 4, 3) // stays the oldest
-	if oldest, any := cell.Oldest(); oldest != 1 || !any || cell.Cached() != 3 {
+	if oldest, dirty := cell.Oldest(); oldest != 1 || !dirty || cell.Cached() != 3 {
 		t.Fatalf("oldest %d %v, %d cached", oldest, any, cell.Cached())
 	}
 	flush(4, 0, 1<<20, "")
@@ -276,7 +276,7 @@ func TestLazyCell(t *testing.T) {
 	flush(5, 1, 1, "a")
 	flush(6, 1, 1<<20, "b")
 	flush(7, 9, 1<<20, "c")
-	if _, any := cell.Oldest(); any || cell.Cached() > 2 {
+	if _, dirty := cell.Oldest(); dirty || cell.Cached() > 2 {
 		t.Fatalf("something is owed, or %d values are cached", cell.Cached())
 	}
 	cell = NewLazyCell[number]("numbers", 2)

@@ -34,7 +34,7 @@ type words struct {
 
 var errWords = errors.New("not words")
 
-func (w *words) AppendTo(b []byte) []byte { panic("a parted value is written by its head") }
+func (w *words) AppendTo([]byte) []byte { panic("a parted value is written by its head") }
 
 func (w *words) AppendHead(b []byte) ([]byte, int) {
 	n := len(w.all) / 3
