@@ -267,7 +267,7 @@ func TestLazyCell(t *testing.T) {
 	set("c", 3, 2)
 	set("a", 4, 3) // stays the oldest
 	if oldest, dirty := cell.Oldest(); oldest != 1 || !dirty || cell.Cached() != 3 {
-		t.Fatalf("oldest %d %v, %d cached", oldest, any, cell.Cached())
+		t.Fatalf("oldest %d %v, %d cached", oldest, dirty, cell.Cached())
 	}
 	flush(4, 0, 1<<20, "")
 	if cell.Cached() != 3 {
