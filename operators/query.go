@@ -1,6 +1,7 @@
 package operators
 
 import (
+	"strings"
 	"sync"
 
 	"millrace/engine"
@@ -33,17 +34,18 @@ func (p *Pipeline) Waiting(v *engine.View, userID string) ([]Wait, error) {
 	st, _, err := engine.Read(v, p.trigger.Cell, p.pseudonyms.Person(userID))
 	out := make([]Wait, 0, len(st.Waits))
 	for _, w := range st.Waits {
-		out = append(out, Wait{Rule: w.Rule, About: w.Sub[min(1, len(w.Sub)):], Activity: w.Activity, Due: w.Deadline})
+		out = append(out, Wait{Rule: w.Rule, About: w.Sub[min(1, len(w.Sub)):], Order: strings.HasPrefix(w.Sub, "o"), Activity: w.Activity, Due: w.Deadline})
 	}
 	return out, err
 }
 
 // Wait is a trigger that is armed for a person. Times are Unix milliseconds.
 type Wait struct {
-	Rule     string `json:"rule"`
-	About    string `json:"about"` // the cart or order
-	Activity int64  `json:"activity"`
-	Due      int64  `json:"due"`
+	Rule     string
+	About    string // the cart or order
+	Order    bool   // which of them
+	Activity int64
+	Due      int64
 }
 
 // Item is the committed record of an item.

@@ -8,7 +8,6 @@ import (
 
 	"millrace/engine"
 	"millrace/engine/stream"
-	"millrace/operators"
 	"millrace/operators/event"
 	"millrace/operators/privacy"
 	"millrace/operators/profile"
@@ -35,7 +34,7 @@ type profileView struct {
 	Categories []weightView      `json:"categories"`
 	Brands     []weightView      `json:"brands"`
 	Hours      map[string]uint32 `json:"hours"`
-	Waiting    []operators.Wait  `json:"waiting"`
+	Waiting    []waitView        `json:"waiting"`
 	Note       string            `json:"note,omitempty"`
 }
 
@@ -75,7 +74,7 @@ func (a *answers) profile(v *engine.View, user string) (*profileView, error) {
 		return nil, errNotFound
 	}
 	out := personView(user, &p, v.Watermark)
-	out.Waiting, err = a.pipeline.Waiting(v, user)
+	out.Waiting, err = a.waiting(v, user)
 	return out, err
 }
 
@@ -84,6 +83,7 @@ func personView(user string, p *profile.Person, now int64) *profileView {
 		User: user, Email: privacy.Mask(p.Traits.Email), FirstName: p.Traits.FirstName, Locale: p.Traits.Locale,
 		Consent: consentName(p), FirstSeen: when(p.First), LastSeen: when(p.Last), Orders: p.OrderCount(),
 		Revenue: money(p.LTV(), p.Currency), Hours: make(map[string]uint32), Note: flagNote(p.Flags),
+		Events: []kindView{}, Carts: []cartView{}, Viewed: []string{}, Categories: []weightView{}, Brands: []weightView{},
 	}
 	if p.Consent.Suppressed {
 		out.Suppressed = cmp.Or(p.Consent.Reason, "yes")
@@ -159,9 +159,9 @@ func flagNote(f event.Flags) string {
 
 // whyView is what was decided about a person, newest first, and what is waited for.
 type whyView struct {
-	User      string           `json:"user"`
-	Decisions []decisionView   `json:"decisions"`
-	Waiting   []operators.Wait `json:"waiting"`
+	User      string         `json:"user"`
+	Decisions []decisionView `json:"decisions"`
+	Waiting   []waitView     `json:"waiting"`
 }
 
 type decisionView struct {
@@ -196,17 +196,39 @@ func (a *answers) why(v *engine.View, user string) (*whyView, error) {
 	for i := range slices.Backward(decisions) {
 		out.Decisions = append(out.Decisions, viewDecision(&decisions[i]))
 	}
-	out.Waiting, err = a.pipeline.Waiting(v, user)
+	out.Waiting, err = a.waiting(v, user)
 	return out, err
 }
 
-func viewDecision(d *event.Decision) decisionView {
-	about := "cart " + d.CartID
-	if d.OrderID != "" {
-		about = "order " + d.OrderID
+// waitView is a trigger that is armed for a person.
+type waitView struct {
+	Rule  string    `json:"rule"`
+	About string    `json:"about"`
+	Since time.Time `json:"since"`
+	Due   time.Time `json:"due"`
+}
+
+func (a *answers) waiting(v *engine.View, user string) ([]waitView, error) {
+	all, err := a.pipeline.Waiting(v, user)
+	out := make([]waitView, 0, len(all))
+	for i := range all {
+		w := &all[i]
+		out = append(out, waitView{Rule: w.Rule, About: about(w.About, w.Order), Since: when(w.Activity), Due: when(w.Due)})
 	}
+	return out, err
+}
+
+// about says what a wait or a decision is about.
+func about(id string, order bool) string {
+	if order {
+		return "order " + id
+	}
+	return "cart " + id
+}
+
+func viewDecision(d *event.Decision) decisionView {
 	out := decisionView{
-		ID: d.ID, Pipeline: d.Pipeline, Trigger: d.Trigger, About: about, Started: when(d.Started), Decided: when(d.Decided),
+		ID: d.ID, Pipeline: d.Pipeline, Trigger: d.Trigger, About: about(cmp.Or(d.OrderID, d.CartID), d.OrderID != ""), Started: when(d.Started), Decided: when(d.Decided),
 		Outcome: d.Outcome.String(), Reason: d.Reason, Subject: d.Subject, Model: d.Model,
 		Items: lines(d.Items, d.Currency), Note: flagNote(d.Flags),
 	}
@@ -220,8 +242,8 @@ func viewDecision(d *event.Decision) decisionView {
 type recommendView struct {
 	Of        string                    `json:"of"`
 	Name      string                    `json:"name,omitempty"`
-	Items     []scoredView              `json:"items,omitempty"`
-	Relations map[string][]neighborView `json:"relations,omitempty"`
+	Items     []scoredView              `json:"items,omitzero"`     // of a person
+	Relations map[string][]neighborView `json:"relations,omitzero"` // of an item
 }
 
 type scoredView struct {

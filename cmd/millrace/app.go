@@ -99,7 +99,7 @@ type app struct {
 func openApp(ctx context.Context, s settings) (*app, error) {
 	a := &app{s: s, log: s.log, listeners: make(map[string]net.Listener), registry: newRegistry()}
 	for _, open := range []func(context.Context) error{
-		a.openFiles, a.openConfig, a.openLog, a.openState, a.openListeners, a.openMail, a.openEngine, a.openGateway, a.openConsole,
+		a.openConfig, a.openFiles, a.openLog, a.openState, a.openListeners, a.openMail, a.openEngine, a.openGateway, a.openConsole,
 	} {
 		if err := open(ctx); err != nil {
 			a.close()
@@ -192,6 +192,9 @@ func (a *app) openLog(ctx context.Context) error {
 	}
 	events, err := stream.Open(ctx, o)
 	if err != nil {
+		if a.s.nats != "" {
+			err = fmt.Errorf("--nats: %w", err)
+		}
 		return err
 	}
 	a.events = events

@@ -32,7 +32,7 @@ func TestCrash(t *testing.T) {
 	}
 	c.days(9)
 	for _, point := range []string{pointAny, pointBeforeDot, pointAfterDot} {
-		c.crashOnce(crashPlan{Kill: point, Nth: 5 + c.dice.IntN(10), Epoch: 100})
+		c.crashOnce(crashPlan{Kill: point, Nth: 2 + c.dice.IntN(4), Epoch: 100})
 	}
 	c.finish()
 	v := c.judge()

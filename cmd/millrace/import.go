@@ -236,6 +236,8 @@ func (p *publisher) stopped(err error) error {
 		return fmt.Errorf("stopped after event %d: the same command goes on there", p.last)
 	case interrupted:
 		return fmt.Errorf("stopped after event %d", p.last)
+	case max(p.last, p.skip) == p.bad:
+		return err
 	default:
 		return fmt.Errorf("%w; the %d events before are in the log", err, max(p.last, p.skip)-p.bad)
 	}
@@ -287,7 +289,7 @@ func reportImport(w io.Writer, s event.ImportStats, p *publisher) {
 	if p.sent == 0 && p.skip > 0 {
 		fmt.Fprintln(w, "nothing new: all of it is in the log already (--restart publishes it again)")
 	}
-	fmt.Fprintf(w, "%d rows, %d events published", s.Rows, p.sent)
+	fmt.Fprintf(w, "%d rows, %d events published\n", s.Rows, p.sent)
 	for _, part := range []struct {
 		n    int64
 		what string
@@ -301,10 +303,9 @@ func reportImport(w io.Writer, s event.ImportStats, p *publisher) {
 		{p.bad, "bad rows"},
 	} {
 		if part.n > 0 {
-			fmt.Fprintf(w, ", %d %s", part.n, part.what)
+			fmt.Fprintf(w, "%8d  %s\n", part.n, part.what)
 		}
 	}
-	fmt.Fprintln(w)
 	if s.Carts > 0 {
 		fmt.Fprintf(w, "synthetic: %d cart events and %d carts left behind were made up; every output that rests on them says so\n", s.Carts, s.Left)
 	}

@@ -93,7 +93,7 @@ func (p *profileView) text(w io.Writer) {
 		fmt.Fprintf(w, "\nviewed, newest first: %s\n", strings.Join(p.Viewed, " "))
 	}
 	for _, wait := range p.Waiting {
-		fmt.Fprintf(w, "\nwaiting: %s about %s, due %s\n", wait.Rule, wait.About, stamp(when(wait.Due)))
+		fmt.Fprintf(w, "\nwaiting: %s about %s, due %s\n", wait.Rule, wait.About, stamp(wait.Due))
 	}
 	if p.Note != "" {
 		fmt.Fprintf(w, "\nnote: %s\n", p.Note)
@@ -143,7 +143,7 @@ func (y *whyView) text(w io.Writer) {
 		fmt.Fprintf(w, "%s: no trigger ever concerned this person\n", y.User)
 	}
 	for _, x := range y.Waiting {
-		fmt.Fprintf(w, "waiting  %s about %s: fires at %s unless something happens\n", x.Rule, x.About, stamp(when(x.Due)))
+		fmt.Fprintf(w, "waiting  %s about %s: fires at %s unless something happens\n", x.Rule, x.About, stamp(x.Due))
 	}
 	for i := range y.Decisions {
 		d := &y.Decisions[i]
@@ -188,7 +188,10 @@ func newRecommend() *cobra.Command {
 }
 
 func (r *recommendView) text(w io.Writer) {
-	fmt.Fprintln(w, r.Of, r.Name)
+	fmt.Fprintln(w, strings.TrimSpace(r.Of+" "+r.Name))
+	if len(r.Items)+len(r.Relations) == 0 {
+		fmt.Fprintln(w, "  nothing yet")
+	}
 	for i := range r.Items {
 		s := &r.Items[i]
 		fmt.Fprintf(w, "  %8.3f  %-12s %-44s %-10s %s\n", s.Score, s.ID, s.Name, s.Price, s.Why)

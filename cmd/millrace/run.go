@@ -74,7 +74,7 @@ func checkSettings(s *settings) error {
 	}
 	if s.onlyTo != "" {
 		if _, err := mail.ParsePattern(s.onlyTo); err != nil {
-			return &exitError{exitUsage, fmt.Errorf("--only-to: %w", err)}
+			return &exitError{exitUsage, fmt.Errorf("--only-to: want patterns such as *@example.com, got %q", s.onlyTo)}
 		}
 	}
 	_, err := s.sources()

@@ -55,7 +55,10 @@ func newGateway(t testing.TB, o GatewayOptions) *Gateway {
 	if o.Log == nil {
 		o.Log = openLog(t, Options{})
 	}
-	o.Sources, o.Encode = testSources, encodeTest
+	if o.Sources == nil {
+		o.Sources = testSources
+	}
+	o.Encode = encodeTest
 	g, err := NewGateway(o)
 	if err != nil {
 		t.Fatal(err)
@@ -585,5 +588,15 @@ func TestGoSDK(t *testing.T) {
 	}
 	if n != 1000 {
 		t.Fatalf("%d events are stored", n)
+	}
+}
+
+// TestGatewayWithoutKeys runs and refuses everybody.
+func TestGatewayWithoutKeys(t *testing.T) {
+	g := newGateway(t, GatewayOptions{Sources: map[string]Source{}})
+	for _, target := range []string{"/v1/track", "/v1/batch", "/v1/track?writeKey=wk_demo"} {
+		if w := call(g, "POST", target, "", `{"writeKey":"","batch":[]}`); w.Code != 401 {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
 	}
 }
