@@ -113,8 +113,8 @@ func (a *app) later(f func()) { a.closers = append(a.closers, f) }
 
 // close closes every part, the last opened first.
 func (a *app) close() {
-	for _, v := range slices.Backward(a.closers) {
-		v()
+	for _, f := range slices.Backward(a.closers) {
+		f()
 	}
 	a.closers = nil
 }

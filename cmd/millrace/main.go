@@ -131,7 +131,7 @@ func noArgs(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// wantArgs refuses no argument, and more than most.
+// wantArgs refuses no argument, and more than most of them.
 func wantArgs(most int) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {
