@@ -6,7 +6,7 @@ GOLANGCI = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # One set of flags for build, tests and lint, so that each package is compiled once.
 # Your own GOFLAGS are kept.
 GOFLAGS := $(strip $(filter-out -trimpath,$(shell go env GOFLAGS)) -trimpath)
-CGO_ENABLED ?= 0
+CGO_ENABLED := 0
 export GOFLAGS CGO_ENABLED
 
 ARGS     ?=
@@ -34,7 +34,8 @@ race: ## run the tests in short form under the race detector (needs gcc)
 
 fuzz: ## fuzz each target for FUZZTIME
 	@for pkg in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
-		for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+		list=$$(go test -list '^Fuzz' $$pkg) || exit 1; \
+		for target in $$(echo "$$list" | grep '^Fuzz'); do \
 			echo "$$pkg $$target"; \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -parallel $(P) $$pkg || exit 1; \
 		done; \

@@ -117,12 +117,16 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
 	}
-	e.progress.Position.Stream, e.progress.Position.Created = e.info.Stream, e.info.Created
+	at := &e.progress.Position
+	at.Stream, at.Created = e.info.Stream, e.info.Created
+	if e.info.First > e.info.Last && e.o.AcceptGap { // all that we have not read is gone
+		at.Seq, at.Index, at.Hash = e.info.Last, 0, 0
+	}
 	low := int64(math.MinInt64)
 	if found {
 		low = e.progress.TimerLow
 	}
-	if err := e.timers.open(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
+	if err := e.timers.start(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
 		return err
 	}
 	e.pool = newPool(e.o.Store, e.o.OutboxOpen)
@@ -216,7 +220,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer late()
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
-	batches := make(chan *batch, 2)
+	batches := make(chan *batch, 8) // when it runs empty the epoch closes early: more than a moment's work
 	readErr := make(chan error, 1)
 	var wg, acting sync.WaitGroup
 	wg.Go(func() { readErr <- e.readAhead(reading, batches) })
@@ -237,12 +241,12 @@ func (e *Engine) Run(ctx context.Context) error {
 	for range batches { // let the reader end
 	}
 	if err == nil {
-		err = e.finish(work)
+		err = e.finish()
 	}
 	stopPool()
 	acting.Wait()
 	if err == nil && work.Err() == nil { // else what was carried out last is tried again, which handlers can bear
-		err = e.finish(work)
+		err = e.finish()
 	}
 	close(e.commits)
 	wg.Wait()
@@ -257,13 +261,16 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 	closed := make(chan struct{})
 	close(closed)
 	for {
+		changed := e.pool.wait() // before anything asks how the pool stands, or its news is missed
+		if err := e.breathe(batches); err != nil {
+			return err
+		}
 		if e.caughtUp() {
 			startPool()
 		}
 		if end, err := e.atEnd(ctx); end || err != nil {
 			return err
 		}
-		changed := e.pool.wait()
 		input, ready := batches, closed
 		switch blocked := e.blocked(); {
 		case blocked:
@@ -277,14 +284,14 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 		case <-ctx.Done():
 			return nil
 		case <-ready:
-			if err := e.process(ctx, e.rest); err != nil {
+			if err := e.process(e.rest); err != nil {
 				return err
 			}
 		case b, ok := <-input:
 			if !ok {
 				return e.ended(ctx, readErr)
 			}
-			if err := e.process(ctx, b); err != nil {
+			if err := e.process(b); err != nil {
 				return err
 			}
 		case err := <-e.done:
@@ -293,19 +300,16 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 			}
 		case <-changed:
 		}
-		if err := e.breathe(ctx, batches); err != nil {
-			return err
-		}
 	}
 }
 
 // ended says why the reader stopped.
 func (e *Engine) ended(ctx context.Context, readErr <-chan error) error {
 	err := <-readErr
-	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
-		return nil
+	if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+		return err
 	}
-	return err
+	return nil
 }
 
 // blocked tells whether reading must wait for effects to get their outcome. The
@@ -324,15 +328,17 @@ func (e *Engine) blocked() bool {
 }
 
 // breathe closes the epoch when no input waits and no commit is under way: an epoch
-// is as small as the disk allows, and grows under load.
-func (e *Engine) breathe(ctx context.Context, batches <-chan *batch) error {
+// is as small as the disk allows, and grows under load. While the log as of opening is
+// not read to its end no effect leaves, so nobody waits for a small epoch: a reader that
+// falls behind for a moment must not cost a commit.
+func (e *Engine) breathe(batches <-chan *batch) error {
 	if e.flying != nil || ((len(batches) > 0 || e.rest != nil) && !e.blocked()) {
 		return nil
 	}
-	if !e.owing() {
+	if e.progress.Position.Seq < e.info.Last || !e.owing() {
 		return nil
 	}
-	return e.closeEpoch(ctx)
+	return e.closeEpoch()
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.
@@ -356,12 +362,12 @@ func (e *Engine) atEnd(ctx context.Context) (bool, error) {
 }
 
 // finish commits what is open.
-func (e *Engine) finish(ctx context.Context) error {
+func (e *Engine) finish() error {
 	if err := e.land(); err != nil {
 		return err
 	}
 	for e.owing() {
-		if err := e.closeEpoch(ctx); err != nil {
+		if err := e.closeEpoch(); err != nil {
 			return err
 		}
 		if err := e.land(); err != nil {

@@ -57,7 +57,7 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 // process runs the units of a batch through the graph. A position that lies inside
 // a message skips the units that were processed before. When too many effects wait
 // for their outcome it stops between two messages and leaves the batch in e.rest.
-func (e *Engine) process(ctx context.Context, b *batch) error {
+func (e *Engine) process(b *batch) error {
 	p := &e.progress
 	start := 0
 	e.rest = nil
@@ -78,7 +78,7 @@ func (e *Engine) process(ctx context.Context, b *batch) error {
 		}
 		for int(p.Position.Index) < len(units) {
 			u := &units[p.Position.Index]
-			if err := e.advance(ctx, u, m); err != nil {
+			if err := e.advance(u, m); err != nil {
 				return err
 			}
 			e.graph.root(&e.ctx, u)
@@ -89,21 +89,21 @@ func (e *Engine) process(ctx context.Context, b *batch) error {
 			e.units++
 			e.events.Add(1)
 			if e.full() {
-				if err := e.closeEpoch(ctx); err != nil {
+				if err := e.closeEpoch(); err != nil {
 					return err
 				}
 			}
 		}
 		p.Position.Seq, p.Position.Index = m.Seq, 0
 		e.lastData = m.Data
-		e.units++ // an empty message moves the position too
+		e.units = max(e.units, 1) // an empty message moves the position too
 	}
 	return nil
 }
 
 // advance moves the watermark to where u puts it, and fires the timers that it
 // passes, before u is processed.
-func (e *Engine) advance(ctx context.Context, u *Unit, m *Message) error {
+func (e *Engine) advance(u *Unit, m *Message) error {
 	p := &e.progress
 	if u.Received > p.Received {
 		p.Received, p.Stored = u.Received, m.Time
@@ -112,12 +112,12 @@ func (e *Engine) advance(ctx context.Context, u *Unit, m *Message) error {
 		p.Newest = u.Time
 		p.Watermark = max(p.Watermark, u.Time-e.o.OutOfOrder.Milliseconds())
 	}
-	return e.fire(ctx)
+	return e.fire()
 }
 
 // fire calls the handlers of due timers in order. The epoch may close in between:
 // what fired is removed with it, so after a crash the rest fires first.
-func (e *Engine) fire(ctx context.Context) error {
+func (e *Engine) fire() error {
 	for {
 		raw, due, err := e.timers.pop(e.progress.Watermark)
 		if err != nil || !due {
@@ -138,7 +138,7 @@ func (e *Engine) fire(ctx context.Context) error {
 		}
 		e.units++
 		if e.full() {
-			if err := e.closeEpoch(ctx); err != nil {
+			if err := e.closeEpoch(); err != nil {
 				return err
 			}
 		}
@@ -163,7 +163,7 @@ func (e *Engine) full() bool {
 	if e.units%16 != 0 { // one unit writes far less than a sixteenth of the margin
 		return false
 	}
-	values := len(e.timers.added) + len(e.timers.removed) + len(e.rows) + len(e.settled)
+	values := len(e.timers.open.keys) + len(e.rows) + len(e.settled)
 	bytes := 100*values + len(e.redo.buf)
 	for _, c := range e.graph.cells {
 		if c.Lazy() {
@@ -176,12 +176,12 @@ func (e *Engine) full() bool {
 	for i := range e.rows {
 		bytes += len(e.rows[i].Body)
 	}
-	return values >= e.limitN/2 || bytes >= e.limitB/2 // lazy cells may take the other half
+	return values >= e.limitN*7/10 || bytes >= e.limitB*7/10 // lazy cells may take the rest
 }
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the
 // committer. If a commit is under way it waits for that first.
-func (e *Engine) closeEpoch(ctx context.Context) error {
+func (e *Engine) closeEpoch() error {
 	p := &e.progress
 	idle := e.units == 0
 	e.dropSettled()

@@ -62,7 +62,7 @@ type keeper interface {
 	Dirty() (values, bytes int)
 	Flush(r *state.Record, until uint64, maxBytes int)
 	Lazy() bool
-	Oldest() (epoch uint64, any bool)
+	Oldest() (epoch uint64, dirty bool)
 	Evict(visible uint64)
 	Cached() int
 }
@@ -73,7 +73,6 @@ type operator struct {
 	id    uint16 // the number that the store keeps for name
 	stage int
 	timer TimerHandler
-	enter func(c *Ctx)
 	in    uint64 // messages processed
 	fired uint64 // timers fired
 	out   uint64 // messages sent on

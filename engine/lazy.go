@@ -50,10 +50,11 @@ const (
 // redoLog is the messages to lazy stages of the epoch that is open, and which epochs'
 // messages stand in the store.
 type redoLog struct {
-	last  uint64 // number of the last message ever sent to a lazy stage
-	first uint64 // number of the first message in buf
-	buf   []byte
-	kept  []redoEpoch // oldest first
+	last    uint64 // number of the last message ever sent to a lazy stage
+	first   uint64 // number of the first message in buf
+	buf     []byte
+	scratch []byte
+	kept    []redoEpoch // oldest first
 }
 
 // redoEpoch names the stored messages of an epoch.
@@ -76,10 +77,9 @@ func (l *redoLog) add(stage byte, key string, payload func(b []byte) []byte) {
 	l.buf = append(l.buf, stage)
 	l.buf = binary.AppendUvarint(l.buf, uint64(len(key)))
 	l.buf = append(l.buf, key...)
-	at := len(l.buf)
-	l.buf = append(l.buf, 0, 0, 0, 0)
-	l.buf = payload(l.buf)
-	binary.LittleEndian.PutUint32(l.buf[at:], uint32(len(l.buf)-at-4)) //nolint:gosec // a message is small
+	l.scratch = payload(l.scratch[:0])
+	l.buf = binary.AppendUvarint(l.buf, uint64(len(l.scratch)))
+	l.buf = append(l.buf, l.scratch...)
 }
 
 // flush writes the open epoch's messages into r, and removes those of epochs that no
@@ -165,16 +165,17 @@ func (e *Engine) replay(epoch uint64, blob []byte) error {
 	for c.message = n; len(blob) > 0; c.message++ {
 		stage := int(blob[0])
 		keyLen, size := binary.Uvarint(blob[1:])
-		if size <= 0 || keyLen > uint64(len(blob)) || uint64(len(blob)-1-size) < keyLen+4 || stage >= len(e.graph.lazy) {
+		if size <= 0 || keyLen > uint64(len(blob)-1-size) || stage >= len(e.graph.lazy) {
 			return errRedo
 		}
 		blob = blob[1+size:]
 		key := string(blob[:keyLen])
-		length := binary.LittleEndian.Uint32(blob[keyLen:])
-		blob = blob[keyLen+4:]
-		if uint64(length) > uint64(len(blob)) {
+		blob = blob[keyLen:]
+		length, size := binary.Uvarint(blob)
+		if size <= 0 || length > uint64(len(blob)-size) {
 			return errRedo
 		}
+		blob = blob[size:]
 		if err := e.graph.lazy[stage](&c, key, blob[:length]); err != nil {
 			return err
 		}
@@ -191,6 +192,7 @@ func (e *Engine) replay(epoch uint64, blob []byte) error {
 // oldest epoch whose messages are still needed.
 func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 	oldest := r.Epoch + 1
+	most := r.Bytes() + e.limitB*2/10 // the open epoch itself takes at most seven tenths
 	for _, c := range e.graph.cells {
 		if !c.Lazy() {
 			continue
@@ -202,8 +204,8 @@ func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 		if n, _ := c.Dirty(); everything || n > lazyValues {
 			until = r.Epoch
 		}
-		c.Flush(r, until, e.limitB*4/10) // the open epoch itself takes at most half
-		if epoch, any := c.Oldest(); any {
+		c.Flush(r, until, most-r.Bytes())
+		if epoch, dirty := c.Oldest(); dirty {
 			oldest = min(oldest, epoch)
 		}
 	}
@@ -214,7 +216,7 @@ func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 func (e *Engine) behind() bool {
 	for _, c := range e.graph.cells {
 		if c.Lazy() {
-			if _, any := c.Oldest(); any {
+			if _, dirty := c.Oldest(); dirty {
 				return true
 			}
 		}

@@ -102,8 +102,7 @@ type pool struct {
 	unresolved int                 // committed rows without an outcome
 	reported   map[uint64]struct{} // rows whose receipt is on its way through the log
 	remove     []uint64            // rows for the next epoch to remove
-	stopping   bool
-	changed    chan struct{} // closed and replaced whenever something above changed
+	changed    chan struct{}       // closed and replaced whenever something above changed
 	retries    uint64
 	resolved   uint64
 }
@@ -117,9 +116,9 @@ type work struct {
 	tries   int
 }
 
-func newPool(store *state.Store, max int) *pool {
+func newPool(store *state.Store, limit int) *pool {
 	return &pool{
-		store: store, max: max, busy: make(map[string]bool),
+		store: store, max: limit, busy: make(map[string]bool),
 		reported: make(map[uint64]struct{}), changed: make(chan struct{}),
 	}
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"maps"
 	"math"
 	"strings"
 
@@ -18,16 +19,26 @@ type timers struct {
 	horizon string   // the first key that may be pending outside the heap
 	all     bool     // the heap holds every pending timer; horizon means nothing
 
-	added   map[string]struct{} // set since the last epoch closed, and not fired since
-	removed []string            // fired since the last epoch closed
-	fresh   []freshTimers       // set by epochs that the reader does not see yet
-	pending int64               // an estimate: a timer set twice counts twice
+	open    freshTimers   // since the last epoch closed
+	fresh   []freshTimers // of epochs that the reader does not see yet, oldest first
+	pending int64         // an estimate: a timer that two epochs set counts twice
 }
 
-// freshTimers are the timers that one epoch set.
+// freshTimers are what one epoch did to timers.
 type freshTimers struct {
-	epoch uint64
-	keys  []string
+	epoch   uint64
+	keys    []string        // each once, in the order in which they were touched
+	pending map[string]bool // how each was left: pending, or fired
+}
+
+func (f *freshTimers) leave(raw string, pending bool) {
+	if f.pending == nil {
+		f.pending = make(map[string]bool)
+	}
+	if _, touched := f.pending[raw]; !touched {
+		f.keys = append(f.keys, raw)
+	}
+	f.pending[raw] = pending
 }
 
 // timerKey encodes a timer so that byte order is firing order.
@@ -52,10 +63,9 @@ func timerParts(raw string) (op uint16, key, tag string) {
 	return op, key, tag
 }
 
-// open loads the timers that come first.
-func (t *timers) open(read *state.Reader, limit int, low int64, pending int64) error {
+// start loads the timers that come first.
+func (t *timers) start(read *state.Reader, limit int, low int64, pending int64) error {
 	t.read, t.max, t.pending = read, limit, pending
-	t.added = make(map[string]struct{})
 	t.horizon = timerKey(low, 0, "", "")[:9] // past the tombstones of what fired long ago
 	return t.load()
 }
@@ -73,7 +83,10 @@ func (t *timers) low() int64 {
 
 // set adds a timer.
 func (t *timers) set(raw string) {
-	t.added[raw] = struct{}{}
+	if t.open.pending[raw] {
+		return
+	}
+	t.open.leave(raw, true)
 	t.pending++
 	if t.all || raw < t.horizon {
 		t.push(raw)
@@ -96,10 +109,9 @@ func (t *timers) pop(until int64) (string, bool, error) {
 	raw := t.heap[0]
 	for len(t.heap) > 0 && t.heap[0] == raw { // the same timer set twice is one
 		t.take()
-		t.pending--
 	}
-	delete(t.added, raw)
-	t.removed = append(t.removed, raw)
+	t.pending--
+	t.open.leave(raw, false)
 	return raw, true, nil
 }
 
@@ -118,9 +130,13 @@ func (t *timers) next() (int64, bool) {
 // the reader does not see yet.
 func (t *timers) load() error {
 	from := t.horizon
+	left := t.unseen()
 	var found []string
 	more := false
 	err := t.read.Scan([]byte{state.SpaceTimers}, []byte(from), func(key, _ []byte) bool {
+		if pending, touched := left[string(key)]; touched && !pending {
+			return true
+		}
 		if len(found) == t.max {
 			more = true
 			t.horizon = string(key)
@@ -136,22 +152,22 @@ func (t *timers) load() error {
 	for _, raw := range found {
 		t.push(raw)
 	}
-	for _, f := range t.fresh {
-		for _, raw := range f.keys {
-			t.adopt(raw, from)
+	for raw, pending := range left { // in any order: a heap has one
+		if pending && raw >= from && (t.all || raw < t.horizon) {
+			t.push(raw)
 		}
-	}
-	for raw := range t.added {
-		t.adopt(raw, from)
 	}
 	return nil
 }
 
-// adopt pushes a key that lies between from and the horizon.
-func (t *timers) adopt(raw, from string) {
-	if raw >= from && (t.all || raw < t.horizon) {
-		t.push(raw)
+// unseen is how the epochs that the reader does not see yet left their timers.
+func (t *timers) unseen() map[string]bool {
+	left := make(map[string]bool)
+	for _, f := range t.fresh {
+		maps.Copy(left, f.pending)
 	}
+	maps.Copy(left, t.open.pending)
+	return left
 }
 
 // shrink drops the later part of an overgrown heap: the store has it, or fresh.
@@ -174,24 +190,20 @@ func (t *timers) shrink() {
 	t.heap = kept // ascending, so it is a heap
 }
 
-// flush writes what was set and fired into r. A timer that was set and fired within
-// the epoch leaves no trace; one that fired and was set again stays.
+// flush writes what was set and fired into r.
 func (t *timers) flush(r *state.Record) {
-	for _, raw := range t.removed {
-		if _, again := t.added[raw]; !again {
+	for _, raw := range t.open.keys {
+		if t.open.pending[raw] {
+			r.Put([]byte(raw), nil)
+		} else {
 			r.Delete([]byte(raw))
 		}
 	}
-	kept := make([]string, 0, len(t.added))
-	for raw := range t.added {
-		r.Put([]byte(raw), nil)
-		kept = append(kept, raw)
+	if len(t.open.keys) > 0 {
+		t.open.epoch = r.Epoch
+		t.fresh = append(t.fresh, t.open)
 	}
-	if len(kept) > 0 {
-		t.fresh = append(t.fresh, freshTimers{epoch: r.Epoch, keys: kept})
-	}
-	clear(t.added)
-	t.removed = t.removed[:0]
+	t.open = freshTimers{}
 }
 
 // seen forgets the fresh timers of epochs that the reader sees.

@@ -33,9 +33,6 @@ type SendOptions struct {
 	ShopURL string
 	// LinkURL is where the endpoints behind the links of a mail are reached.
 	LinkURL string
-	// Replay says that the log is read after the fact: mails are taken to leave when
-	// they were decided.
-	Replay bool
 }
 
 // Mailer carries out the decisions to mail somebody. The order of its steps is the
@@ -82,8 +79,10 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 	return engine.Reported, 0, nil
 }
 
+// recheck looks once more whether a decision holds. What was imported lies in the past:
+// its mails are taken to leave when they were decided.
 func (m *Mailer) recheck(d *event.Decision, p *profile.Person, now int64) string {
-	if m.o.Replay {
+	if d.Flags&event.FromImport != 0 {
 		return m.pipeline.triggers.RecheckReplay(d, p)
 	}
 	return m.pipeline.triggers.Recheck(d, p, now)

@@ -19,14 +19,13 @@ import (
 
 // sink carries out effects, and stalls when told to: whoever comes then waits.
 type sink struct {
-	mu      sync.Mutex
-	stall   chan struct{} // closed when the stall is over
-	started time.Time     // of the stall
-	dead    []uint64      // sequences of dead letters, in the order of arrival
-	mails   map[string][]int64
-	rows    map[uint64]int
-	busy    map[string]bool
-	broken  string // what must not be
+	mu     sync.Mutex
+	stall  chan struct{} // closed when the stall is over
+	dead   []uint64      // sequences of dead letters, in the order of arrival
+	mails  map[string][]int64
+	rows   map[uint64]int
+	busy   map[string]bool
+	broken string // what must not be
 }
 
 func (s *sink) handle(ctx context.Context, _ *engine.View, row engine.Row) (engine.Result, time.Duration, error) {

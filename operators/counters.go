@@ -1,6 +1,7 @@
 package operators
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -123,9 +124,7 @@ func (n *Counters) Decisions() map[DecisionLabel]uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	out := make(map[DecisionLabel]uint64, len(n.decisions))
-	for l, v := range n.decisions {
-		out[l] = v
-	}
+	maps.Copy(out, n.decisions)
 	return out
 }
 
@@ -148,8 +147,6 @@ func (n *Counters) DeadLetters() map[string]uint64 {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	out := make(map[string]uint64, len(n.letters))
-	for l, v := range n.letters {
-		out[l] = v
-	}
+	maps.Copy(out, n.letters)
 	return out
 }

@@ -53,6 +53,8 @@ type Pipeline struct {
 	recommender *recommend.Recommender
 	exclude     recommend.Exclude
 	never       map[string]bool
+	update      profile.Update // of the event that is being processed; used again for the next
+	link        profile.Link   // likewise
 	cache       itemCache
 }
 
@@ -133,11 +135,11 @@ func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
 	}
 	switch {
 	case visitor != "":
-		l := &profile.Link{Person: person}
-		l.Event = e
-		p.visitors.Send(c, p.pseudonyms.Visitor(visitor), l)
+		p.link.Begin(e, person)
+		p.visitors.Send(c, p.pseudonyms.Visitor(visitor), &p.link)
 	case person != "":
-		p.people.Send(c, person, &profile.Update{Event: e})
+		p.update.Begin(e)
+		p.people.Send(c, person, &p.update)
 	}
 }
 

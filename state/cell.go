@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/maphash"
 )
 
 // The spaces of keys, see the package comment.
@@ -13,6 +14,7 @@ const (
 	SpaceTimers = 0x03
 	SpaceOutbox = 0x04
 	SpaceRedo   = 0x05
+	SpaceParts  = 0x06
 )
 
 // Codec is what a value in a cell knows: to append its encoding, which begins with
@@ -41,15 +43,18 @@ type Cell[T any, P Codec[T]] struct {
 	weight  int        // estimated bytes of dirty values
 	lazy    bool
 	scratch []byte
+	part    []byte
+	seed    maphash.Seed
 }
 
 // slot is one cached value.
 type slot[T any] struct {
 	key     string
-	flushed uint64 // epoch of the record that last took the value
-	applied uint64 // of a lazy cell: the last message that changed the value
-	since   uint64 // of a lazy cell: the epoch that made it dirty
-	size    int32  // bytes of its last encoding
+	flushed uint64   // epoch of the record that last took the value
+	applied uint64   // of a lazy cell: the last message that changed the value
+	since   uint64   // of a lazy cell: the epoch that made it dirty
+	size    int32    // bytes of its last encoding
+	parts   []uint64 // hashes of its parts as the store has them
 	dirty   bool
 	used    bool // since the hand of the clock last passed
 	absent  bool // nothing is stored under the key
@@ -62,7 +67,7 @@ func NewCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 	if cacheMax <= 0 {
 		cacheMax = 100_000 // at about 1 KB a person that is 100 MB
 	}
-	return &Cell[T, P]{name: name, max: cacheMax, values: make(map[string]*slot[T])}
+	return &Cell[T, P]{name: name, max: cacheMax, values: make(map[string]*slot[T]), seed: maphash.MakeSeed()}
 }
 
 // NewLazyCell makes a cell whose changed values are written behind: not with the epoch
@@ -105,7 +110,7 @@ func (c *Cell[T, P]) TouchLazy(key string, n, epoch uint64) error {
 }
 
 // Oldest is the epoch that made the oldest dirty value of a lazy cell dirty.
-func (c *Cell[T, P]) Oldest() (epoch uint64, any bool) {
+func (c *Cell[T, P]) Oldest() (epoch uint64, dirty bool) {
 	if len(c.dirty) == 0 {
 		return 0, false
 	}
@@ -172,13 +177,16 @@ func (c *Cell[T, P]) Delete(key string) error {
 	return nil
 }
 
+// entryBytes is about what a transaction takes for an entry beside key and value.
+const entryBytes = 64
+
 func (c *Cell[T, P]) mark(s *slot[T]) {
 	if s.dirty {
 		return
 	}
 	s.dirty = true
 	c.dirty = append(c.dirty, s)
-	c.weight += int(s.size) + len(s.key) + 64
+	c.weight += int(s.size) + len(s.key) + entryBytes
 }
 
 func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
@@ -205,6 +213,12 @@ func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
 		if s.applied, err = c.decode(&s.value, raw[n:]); err != nil {
 			return nil, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
 		}
+		if p, ok := any(P(&s.value)).(Parted); ok {
+			err := readParts(p, c.id, s.key, c.read.Get, func(part []byte) { s.parts = append(s.parts, maphash.Bytes(c.seed, part)) })
+			if err != nil {
+				return nil, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
+			}
+		}
 		s.size = int32(min(len(raw)-n, 1<<30)) //nolint:gosec // bounded the line before
 	}
 	c.values[s.key] = s
@@ -218,11 +232,11 @@ func (c *Cell[T, P]) Dirty() (values, bytes int) { return len(c.dirty), c.weight
 
 // Flush writes changed values into r, and forgets that they were changed: all of
 // them, or of a lazy cell those that became dirty in an epoch at or before until, and
-// at most about maxBytes.
+// at most about maxBytes, of which each value takes some for being an entry.
 func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 	n, start := 0, r.Bytes()
 	for _, s := range c.dirty {
-		if c.lazy && (s.since > until || r.Bytes()-start >= maxBytes) {
+		if c.lazy && (s.since > until || r.Bytes()-start+entryBytes*n >= maxBytes) {
 			break
 		}
 		c.flush(r, s)
@@ -237,11 +251,14 @@ func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 }
 
 func (c *Cell[T, P]) flush(r *Record, s *slot[T]) {
-	c.weight -= int(s.size) + len(s.key) + 64
+	c.weight -= int(s.size) + len(s.key) + entryBytes
 	c.scratch = AppendKey(c.scratch[:0], c.id, s.key)
 	if s.absent {
 		r.Delete(c.scratch)
+		c.dropParts(r, s, 0)
 		s.size = 0
+	} else if p, ok := any(P(&s.value)).(Parted); ok {
+		s.size = int32(min(c.flushParted(r, s, p), 1<<30)) //nolint:gosec // bounded
 	} else {
 		n := r.PutFunc(c.scratch, func(b []byte) []byte {
 			if c.lazy {
@@ -306,10 +323,21 @@ func (c *Cell[T, P]) View(v *Snapshot, key string) (T, bool, error) {
 	if err != nil || !found {
 		return out, false, err
 	}
-	if _, err := c.decode(&out, raw[n:]); err != nil {
+	if err := c.whole(v, &out, key, raw[n:]); err != nil {
 		return out, false, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
 	}
 	return out, true, nil
+}
+
+// whole reads a value and its parts.
+func (c *Cell[T, P]) whole(v *Snapshot, out P, key string, head []byte) error {
+	if _, err := c.decode(out, head); err != nil {
+		return err
+	}
+	if p, ok := any(out).(Parted); ok {
+		return readParts(p, c.id, key, v.Get, func([]byte) {})
+	}
+	return nil
 }
 
 // Each calls fn with every committed key and value of the cell, in the order of key
@@ -321,10 +349,11 @@ func (c *Cell[T, P]) Each(v *Snapshot, fn func(key string, value *T) bool) error
 		prefix := []byte{SpaceCells, byte(g), byte(c.id >> 8), byte(c.id)}
 		err := v.Scan(prefix, nil, func(key, value []byte) bool {
 			var out T
-			if _, bad = c.decode(&out, value); bad != nil {
+			name := string(key[len(prefix):])
+			if bad = c.whole(v, &out, name, value); bad != nil {
 				return false
 			}
-			goOn = fn(string(key[len(prefix):]), &out)
+			goOn = fn(name, &out)
 			return goOn
 		})
 		if bad != nil {

@@ -10,6 +10,7 @@
 //	0x03 due(8) operator(2) key tag  pending timers, in firing order
 //	0x04 row(8)                      the outbox, in order of decision
 //	0x05 epoch(8) part(2)            messages to lazy stages, until their cells are written
+//	0x06 group cell(2) part(2) key   parts of values, see Parted
 //
 // so that a key group is one range within a space, and the first timer and the
 // oldest outbox row are the first keys of theirs.

@@ -49,6 +49,9 @@ func Open(o Options) (*Store, error) {
 		}
 	}
 	db, err := badger.Open(badgerOptions(o))
+	for tries := 0; err != nil && isHalfDeleted(err) && !o.ReadOnly && tries < halfDeletedMax; tries++ {
+		db, err = badger.Open(badgerOptions(o))
+	}
 	if err != nil {
 		if o.Dir != "" && isLocked(err) {
 			return nil, fmt.Errorf("%s: %w", o.Dir, ErrLocked)
@@ -81,6 +84,19 @@ func badgerOptions(o Options) badger.Options {
 // has no error value.
 func isLocked(err error) bool {
 	return strings.Contains(err.Error(), "Cannot acquire directory lock")
+}
+
+// halfDeletedMax is more than the memtables and value logs that Badger can have been
+// deleting at once.
+const halfDeletedMax = 16
+
+// isHalfDeleted tells whether badger stumbled over an empty file. It deletes a file that
+// it needs no more by emptying and then removing it; a crash in between leaves it empty,
+// and the next opening stops there with the note, meant for its own callers, that the
+// file is new. By then it has made an empty table of it, so the opening after that goes
+// on. There is no error value to compare with.
+func isHalfDeleted(err error) bool {
+	return strings.HasSuffix(err.Error(), "Create a new file")
 }
 
 // Close writes what Badger still holds and closes it.

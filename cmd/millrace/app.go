@@ -34,6 +34,7 @@ type settings struct {
 	files
 	configs    []string // files, or none for the shipped ones
 	nats       string   // URL of an existing server, or "" for the embedded one
+	natsListen string   // address of the embedded one, or "" for none
 	durability string   // power or process
 	http       string   // address of ingest and links, "" for none
 	console    string   // address of the console, "" for none
@@ -45,6 +46,7 @@ type settings struct {
 	logBytes   int64
 	logAge     time.Duration
 	reserve    int64 // bytes that must stay free on the disk
+	memory     int64 // bytes to stay below; 0 for the default
 	drain      time.Duration
 	once       bool
 	acceptGap  bool
@@ -134,8 +136,10 @@ func (a *app) openFiles(context.Context) error {
 	if a.pseudonyms, err = privacy.NewPseudonyms(secret); err != nil {
 		return err
 	}
-	a.signer, err = mail.NewSigner(secret)
-	return err
+	if a.signer, err = mail.NewSigner(secret); err != nil {
+		return err
+	}
+	return a.diskRoom() // the state is mapped into memory: on a full disk opening it is a SIGBUS
 }
 
 func (a *app) openConfig(context.Context) error {
@@ -172,8 +176,12 @@ func loadConfigs(paths []string) (*configs.Set, *configs.Loader, error) {
 func (a *app) openLog(ctx context.Context) error {
 	o := stream.Options{URL: a.s.nats, MaxBytes: a.s.logBytes, MaxAge: a.s.logAge, Logger: a.log}
 	if a.s.nats == "" {
+		var err error
+		if o.MaxBytes, o.DeadMaxBytes, err = a.logLimits(); err != nil {
+			return err
+		}
 		server, err := stream.StartServer(stream.ServerOptions{
-			Dir: a.s.files.log(), SyncAlways: a.s.durability != "process", Logger: a.log,
+			Dir: a.s.files.log(), SyncAlways: a.s.durability != "process", Listen: a.s.natsListen, Logger: a.log,
 		})
 		if err != nil {
 			return err
@@ -363,7 +371,7 @@ func (a *app) mailer() (*operators.Mailer, error) {
 	return operators.NewMailer(a.pipeline, a.journeys, operators.SendOptions{
 		Writers: writers, Sender: a.sender, Signer: a.signer, Publish: a.publishReceipt, Step: a.s.step,
 		From: from, Shop: shopName(from, a.set.Shop.Name), ShopURL: "https://" + from.Addr[strings.LastIndexByte(from.Addr, '@')+1:] + "/",
-		LinkURL: a.linkURL(), Replay: a.s.once,
+		LinkURL: a.linkURL(),
 	}), nil
 }
 

@@ -293,7 +293,11 @@ func (c consolePeople) Profile(_ context.Context, user string) (console.Person, 
 		out.Carts = append(out.Carts, shown)
 	}
 	for i := range p.Viewed {
-		out.Viewed = append(out.Viewed, console.Neighbour{ID: p.Viewed[i].ID, Name: p.Viewed[i].Name})
+		it, _, err := c.a.pipeline.Item(v, p.Viewed[i].ID)
+		if err != nil {
+			return console.Person{}, err
+		}
+		out.Viewed = append(out.Viewed, console.Neighbour{ID: p.Viewed[i].ID, Name: it.Facts.Name})
 	}
 	return out, nil
 }

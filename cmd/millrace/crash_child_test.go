@@ -40,6 +40,7 @@ type crashPlan struct {
 	Dir   string // the data directory
 	SMTP  string // URL of the inbox, which lives in the parent
 	Once  bool   // to the end of the log and all effects, instead of taking events
+	Power bool   // durability: power, which syncs; a kill loses nothing without
 	Epoch int    // units of an epoch, so that epochs end inside messages; 0: the default
 
 	Kill string // the point of death; "" for none
@@ -67,6 +68,9 @@ func crashChild(raw string) int {
 		engine: func(o *engine.Options) {
 			o.Hook, o.EffectsFirst, o.EpochEvents = k.at, plan.EffectsFirst, plan.Epoch
 		},
+	}
+	if plan.Power {
+		s.durability = "power"
 	}
 	if !plan.Once {
 		s.http = "127.0.0.1:0"

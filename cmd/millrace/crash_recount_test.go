@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -200,9 +201,7 @@ func (t *tally) join(o *tally) {
 	for id := range o.messages {
 		t.messages[id] = true
 	}
-	for id, m := range o.orders {
-		t.orders[id] = m
-	}
+	maps.Copy(t.orders, o.orders)
 	for id, m := range o.refunds {
 		t.refunds[id] += m
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,8 +34,9 @@ type committed struct {
 	decisions map[string]event.Decision
 	outbox    []string // decisions of the mails that stand in it
 	other     int      // rows of another kind
-	index     int      // how much of the message after the position is processed
-	redo      int      // parts of what is still to be written of lazy cells
+	timers    []alarm
+	index     int // how much of the message after the position is processed
+	redo      int // parts of what is still to be written of lazy cells
 }
 
 // readState reads all of a state directory. It opens it as the program would, so after
@@ -87,6 +89,15 @@ func (c *committed) readProgress(v *engine.View) error {
 		return err
 	}
 	c.index = int(p.Position.Index)
+	err = v.Scan([]byte{state.SpaceTimers}, nil, func(key, _ []byte) bool { // space, due, operator, person, 0, tag
+		person, tag, _ := strings.Cut(string(key[11:]), "\x00")
+		due := int64(binary.BigEndian.Uint64(key[1:]) ^ 1<<63) //nolint:gosec // the sign bit is flipped, for the order
+		c.timers = append(c.timers, alarm{due, person, tag})
+		return true
+	})
+	if err != nil {
+		return err
+	}
 	return v.Scan([]byte{state.SpaceRedo}, nil, func([]byte, []byte) bool {
 		c.redo++
 		return true

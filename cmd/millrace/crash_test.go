@@ -28,11 +28,11 @@ func TestCrash(t *testing.T) {
 		pointDecoded, pointBeforeCommit, pointAfterCommit, pointBeforeJournal, pointAfterJournal, pointBeforeDot, pointAfterDot,
 		pointBeforeReceipt,
 	} {
-		c.crash(crashPlan{Kill: point, Nth: 1 + c.dice.IntN(3)})
+		c.crash(crashPlan{Kill: point, Nth: 1 + c.dice.IntN(3), Power: true})
 	}
 	c.days(9)
 	for _, point := range []string{pointAny, pointBeforeDot, pointAfterDot} {
-		c.crashOnce(crashPlan{Kill: point, Nth: 5 + c.dice.IntN(10), Epoch: 100})
+		c.crashOnce(crashPlan{Kill: point, Nth: 2 + c.dice.IntN(4), Epoch: 100})
 	}
 	c.finish()
 	v := c.judge()

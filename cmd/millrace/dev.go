@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"millrace/bench/shop"
+	"millrace/engine"
 	"millrace/operators/mail"
 )
 
@@ -85,6 +86,7 @@ func (o *devOptions) run(cmd *cobra.Command) error {
 	o.simulated, o.unmask, o.title = true, true, "dev"
 	o.writeKeys = append(o.writeKeys, devKey+"=shop")
 	o.log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	engine.UseMemory(o.memory)
 	return o.play(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 }
 

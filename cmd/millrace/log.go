@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
 	"time"
 
 	"millrace/engine"
@@ -70,6 +74,7 @@ func (a *app) deadLetter(ctx context.Context, _ *engine.View, row engine.Row) (e
 	err := a.events.PublishDeadLetter(ctx, stream.DeadLetter{
 		Pipeline: "ingest", Operator: "decode", Reason: d.Reason, Detail: d.Detail, Source: d.Source,
 		Stream: a.engine.Stats().Position.Stream, Seq: d.Seq, Index: d.Index, At: time.UnixMilli(d.At), Bytes: d.Bytes,
+		Cut: len(d.Bytes) >= event.MaxReject, // the rest was left out on the way here
 	})
 	if err != nil {
 		return engine.Again, time.Second, err
@@ -81,6 +86,45 @@ func (a *app) deadLetter(ctx context.Context, _ *engine.View, row engine.Row) (e
 var errDiskFull = errors.New("the disk of the data directory is nearly full")
 
 func (a *app) freeBytes() (uint64, error) { return stream.FreeBytes(a.s.dir) }
+
+// The least that the log may keep, however small the disk, and the most that the dead
+// letters may.
+const (
+	logLeast = 16 << 20
+	deadMost = 256 << 20
+)
+
+// logLimits are what the log and the dead letters may keep: what was asked for, but no
+// more than the disk holds beside its reserve.
+func (a *app) logLimits() (log, dead int64, err error) {
+	if err := os.MkdirAll(a.s.files.log(), 0o700); err != nil {
+		return 0, 0, fmt.Errorf("make the log directory: %w", err)
+	}
+	free, err := a.freeBytes()
+	if err != nil {
+		return 0, 0, err
+	}
+	room := int64(min(free, math.MaxInt64/2)) - a.s.reserve //nolint:gosec // bounded
+	err = filepath.WalkDir(a.s.files.log(), func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			room += info.Size() // what the log takes already
+		}
+		return err
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("measure the log: %w", err)
+	}
+	log = a.s.logBytes
+	if most := max(room-room/8, logLeast); log > most || log == 0 {
+		log = most
+		a.log.Warn("the disk is smaller than --log-max-bytes: the log keeps less", "log_max_bytes", log, "free", free, "disk_reserve", a.s.reserve)
+	}
+	return log, min(deadMost, max(room/8, logLeast)), nil
+}
 
 // diskRoom is asked before each commit. Half of the gateway's reserve is kept for
 // what is already in the log.

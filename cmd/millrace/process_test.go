@@ -102,7 +102,7 @@ func TestProcess(t *testing.T) {
 		t.Skip("starts the program many times")
 	}
 	dir := filepath.Join(t.TempDir(), "data")
-	run := []string{"run", "--data-dir", dir, "--http", "127.0.0.1:0", "--console", "127.0.0.1:0", "--write-key", "wk_shop=web", "--disk-reserve", "1", "--durability", "process"}
+	run := []string{"run", "--data-dir", dir, "--http", "127.0.0.1:0", "--console", "127.0.0.1:0", "--write-key", "wk_shop=web", "--disk-reserve", "134217728", "--durability", "process"}
 	p := spawn(t, run...)
 	post := func(want int, body string) {
 		t.Helper()

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"millrace/engine"
 	"millrace/operators/event"
 	"millrace/operators/mail"
 )
@@ -25,6 +26,7 @@ func addSettings(cmd *cobra.Command, s *settings) {
 	f := cmd.Flags()
 	f.StringVar(&s.dir, "data-dir", "data", "where log, state, journal and secret are kept")
 	f.StringVar(&s.nats, "nats", "", "URL of an existing NATS server with JetStream, instead of the embedded one")
+	f.StringVar(&s.natsListen, "nats-listen", "", "address at which programs of this machine reach the embedded NATS server, to publish events to in.>; empty for none")
 	f.StringVar(&s.durability, "durability", "power", "what committed data survives: power (a power failure; syncs each commit) or process (a crash of the program)")
 	f.StringVar(&s.http, "http", "127.0.0.1:8088", "address of the event ingest and of the links in mails; empty for none")
 	f.StringVar(&s.console, "console", "127.0.0.1:8080", "address of the console; empty for none")
@@ -36,14 +38,25 @@ func addSettings(cmd *cobra.Command, s *settings) {
 	f.Int64Var(&s.logBytes, "log-max-bytes", 16<<30, "disk limit of the log; near it the ingest answers 503")
 	f.DurationVar(&s.logAge, "log-max-age", 0, "how long the log keeps messages (default: for ever)")
 	f.Int64Var(&s.reserve, "disk-reserve", 512<<20, "bytes to leave free on the disk: below it the ingest answers 503 and commits wait")
+	f.Int64Var(&s.memory, "memory", 0, "bytes of memory to stay below, if it can be done (default: three quarters of what there is)")
 	f.DurationVar(&s.drain, "drain", 20*time.Second, "how long to wait at the end for mails under way")
 	f.BoolVar(&s.acceptGap, "accept-gap", false, "go on although the log is not the one that was read: events may be missing")
 }
+
+// reserveLeast is the smallest reserve that keeps the state's memory-mapped files from
+// being written when the disk is full.
+const reserveLeast = 128 << 20
 
 // checkSettings refuses what cannot be meant.
 func checkSettings(s *settings) error {
 	if s.durability != "power" && s.durability != "process" {
 		return &exitError{exitUsage, fmt.Errorf("--durability: want power or process, got %q", s.durability)}
+	}
+	if s.reserve < reserveLeast {
+		return &exitError{exitUsage, fmt.Errorf("--disk-reserve: want at least %d, since the state's files are rewritten in pieces of 64 MB, got %d", reserveLeast, s.reserve)}
+	}
+	if s.memory < 0 {
+		return &exitError{exitUsage, fmt.Errorf("--memory: want bytes, got %d", s.memory)}
 	}
 	if s.drain <= 0 {
 		return &exitError{exitUsage, fmt.Errorf("--drain: want a time above zero, got %s", s.drain)}
@@ -84,6 +97,7 @@ mails under way (--drain); a second one stops at once. Nothing is lost either wa
 				return err
 			}
 			s.log = newLogger(cmd.ErrOrStderr())
+			engine.UseMemory(s.memory)
 			a, err := openApp(cmd.Context(), s)
 			if err != nil {
 				return err

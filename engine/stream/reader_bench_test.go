@@ -87,7 +87,7 @@ func readOrdered(n int) func(b *testing.B, l *Log) {
 			b.Fatal(err)
 		}
 		done, got := make(chan struct{}), 0
-		cc, err := c.Consume(func(m jetstream.Msg) {
+		cc, err := c.Consume(func(jetstream.Msg) {
 			if got++; got == n {
 				close(done)
 			}

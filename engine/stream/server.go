@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"strconv"
 	"time"
@@ -68,8 +69,10 @@ func StartServer(o ServerOptions) (*Server, error) {
 		MaxPayload: o.MaxPayload,
 		// A reader that stalls must not be cut off before its bounded prefetch is
 		// delivered: the pending limit holds several of the largest messages.
-		MaxPending:        8 * int64(o.MaxPayload),
-		JetStreamMaxStore: o.MaxStore,
+		MaxPending: 8 * int64(o.MaxPayload),
+		// Without a number JetStream takes three quarters of what is free, and then neither
+		// makes nor opens a stream whose limit is above it.
+		JetStreamMaxStore: cmp.Or(o.MaxStore, math.MaxInt64/4),
 		DontListen:        true,
 		NoSigs:            true,
 		NoLog:             o.Logger == nil,

@@ -2,6 +2,7 @@ package content
 
 import (
 	"encoding/xml"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -58,7 +59,7 @@ func wellFormed(t interface{ Fatalf(string, ...any) }, page string) map[string]i
 	count := map[string]int{}
 	for {
 		tok, err := d.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return count
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package content
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -93,7 +94,7 @@ func sampleAll(m *lstm.Model, o ControlOptions) ([]sampled, error) {
 		return nil, err
 	}
 	if m.Meta(metaFeatures) != featureList() {
-		return nil, fmt.Errorf("content: model was trained for other conditions")
+		return nil, errors.New("content: model was trained for other conditions")
 	}
 	untrue, err := readClaims()
 	if err != nil {

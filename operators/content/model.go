@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -40,7 +41,7 @@ func newSubjects(file []byte) (*subjects, error) {
 		return nil, fmt.Errorf("content: %w", err)
 	}
 	if m.Meta(metaFeatures) != featureList() || m.Config().Cond != len(features()) {
-		return nil, fmt.Errorf("content: model was trained for other conditions than this build's")
+		return nil, errors.New("content: model was trained for other conditions than this build's")
 	}
 	v, err := readVocabulary(m)
 	if err != nil {

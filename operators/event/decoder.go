@@ -150,7 +150,7 @@ func (d *Decoder) list(dst []Record, o *origin, limit int) ([]Record, bool) {
 		return dst, true
 	}
 	for o.index = 0; ; o.index++ {
-		ok := true
+		var ok bool
 		if o.index < limit {
 			dst, ok = d.one(dst, o)
 		} else {

@@ -83,10 +83,10 @@ func TestEnvelopeOfOwnTime(t *testing.T) {
 			t.Fatalf("%s: got %s, want %d", timestamp, show(r), want)
 		}
 	}
-	f(Header{Import: true}, `"2010-12-01T08:26:00Z"`, 1291191960000, 0)
+	f(Header{Import: true}, `"2010-12-01T08:26:00Z"`, 1291191960000, FromImport)
 	f(Header{Sim: true, ReceivedAt: received}, `"2030-01-01T00:00:00Z"`, 1893456000000, 0) // ahead of us: not clamped
 	f(Header{Sim: true, ReceivedAt: received}, `null`, received, 0)
-	f(Header{Import: true, ReceivedAt: received}, `"9999-01-01T00:00:00Z"`, received, ClockBad)
+	f(Header{Import: true, ReceivedAt: received}, `"9999-01-01T00:00:00Z"`, received, ClockBad|FromImport)
 }
 
 // A simulation is held to the limits of a shop's SDK; only imports are not.

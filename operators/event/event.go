@@ -65,6 +65,7 @@ const (
 	AliasSelf                         // an alias of an id to itself: nothing to merge, PreviousID is empty
 	ProductBad                        // a product without any id was left out
 	PublicKey                         // came by a browser's key, which anybody can read: its address is unverified
+	FromImport                        // of a data set of the past: what rests on it is judged as of then
 )
 
 // Money is an amount in minor units of a currency (cents; yen for JPY).

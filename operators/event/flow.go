@@ -60,7 +60,7 @@ type Decision struct {
 	Subject  string     `json:"subject,omitempty"`
 	Model    string     `json:"model,omitempty"`
 	Version  string     `json:"version,omitempty"` // hash of the pipeline file
-	Flags    Flags      `json:"flags,omitempty"`   // Synthetic, AssumedConsent
+	Flags    Flags      `json:"flags,omitempty"`   // Synthetic, AssumedConsent, FromImport
 	Ended    int64      `json:"ended,omitempty"`
 }
 

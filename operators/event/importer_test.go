@@ -97,7 +97,7 @@ func TestImportOnlineRetail(t *testing.T) {
 	noon := time.Date(2011, 7, 1, 11, 0, 0, 0, time.UTC).UnixMilli() // noon of a London summer
 	want := Event{
 		Kind: OrderCompleted, Name: "Order Completed", MessageID: events[0].MessageID, Source: "import", UserID: "501", Time: noon, ReceivedAt: noon,
-		OrderID: "9001", Currency: "GBP", Total: 1625, HasTotal: true,
+		OrderID: "9001", Currency: "GBP", Total: 1625, HasTotal: true, Flags: FromImport,
 		Products: []Product{
 			{ID: "A1", Name: "RED MUG", Price: 125, HasPrice: true, Quantity: 5},
 			{ID: "B2", Name: "BOX, LARGE", Price: 1000, HasPrice: true, Quantity: 1},
@@ -229,7 +229,10 @@ func TestImportLines(t *testing.T) {
 		out, events := importAll(t, im, segmentLines)
 		got := ""
 		for _, e := range events {
-			got += fmt.Sprintf("%s %s %s %s %d;", e.Kind, e.UserID, e.Traits.Email, e.Traits.Locale, e.Flags)
+			got += fmt.Sprintf("%s %s %s %s %d;", e.Kind, e.UserID, e.Traits.Email, e.Traits.Locale, e.Flags&^FromImport)
+			if e.Flags&FromImport == 0 {
+				t.Fatalf("%s does not say that it was imported", e.Kind)
+			}
 		}
 		want := fmt.Sprintf("Identify u1 u1@example.invalid  %d;Product Viewed u1   0;Page u1  de-AT 0;Identify u2 u2@example.invalid  %d;Page u2  de-AT 0;Page u2   0;", AssumedConsent, AssumedConsent)
 		if got != want {

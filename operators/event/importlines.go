@@ -20,7 +20,7 @@ func (im *Importer) lines(in stream) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("read %s:%d: %w", im.file, n, err)
 		}
-		done := err != nil
+		done := errors.Is(err, io.EOF)
 		if line = bytes.TrimSpace(line); len(line) > 0 || long {
 			im.stats.Rows++
 			if long {

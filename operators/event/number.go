@@ -27,17 +27,17 @@ func parseDecimal(s string) (decimal, bool) {
 	if strings.HasPrefix(s, "-") {
 		i, negative = 1, true
 	}
-	dot, any := false, false
+	dot, digit := false, false
 	for ; i < len(s); i++ {
 		c := s[i]
-		if c == '.' && !dot && any {
-			dot, any = true, false
+		if c == '.' && !dot && digit {
+			dot, digit = true, false
 			continue
 		}
 		if c-'0' > 9 {
 			break
 		}
-		any = true
+		digit = true
 		if n == digitsMax {
 			if !dot {
 				return d, false
@@ -56,9 +56,9 @@ func parseDecimal(s string) (decimal, bool) {
 		d.mantissa = -d.mantissa
 	}
 	if i == len(s) {
-		return d, any
+		return d, digit
 	}
-	return d.exponent(s[i:], any)
+	return d.exponent(s[i:], digit)
 }
 
 // exponent applies the "e+5" at the end of a number.

@@ -39,6 +39,7 @@ func (p *opening) set(key string, v val) bool {
 	case "import":
 		p.imported = p.imported || v.t == 't'
 		p.own = p.own || p.imported
+		flag = FromImport
 	case "synthetic":
 		flag = Synthetic
 	case "assumed_consent":
@@ -201,7 +202,7 @@ func (d *Decoder) item(dst []Record, o *origin) ([]Record, bool) {
 		if state != more {
 			return dst, false
 		}
-		ok := true
+		var ok bool
 		switch key {
 		case "t":
 			var v val

@@ -319,10 +319,12 @@ func category(g *group, flags *Flags) string {
 	if path == "" {
 		return ""
 	}
+	var pathSb322 strings.Builder
 	for id := uint8(pCategory2); id <= pCategory5; id++ {
 		if level := shortText(g.get(id), flags); level != "" {
-			path += " > " + level
+			pathSb322.WriteString(" > " + level)
 		}
 	}
+	path += pathSb322.String()
 	return path
 }

@@ -1,6 +1,9 @@
 package lstm
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // oracle is the same network written again, plainly, in float64 and one line at a
 // time: neither gorgonia nor a matrix library, nor any code of the package.
@@ -108,8 +111,8 @@ func (o *oracle) backward(e Example, ms []moment, scale float64) {
 	n, v := o.c.Hidden, o.c.Vocab
 	w, d, cond := o.weights, o.grads, o.cond(e)
 	dh, dc := make([]float64, n), make([]float64, n)
-	for t := len(ms) - 1; t >= 0; t-- {
-		m := ms[t]
+	for t, m := range slices.Backward(ms) {
+
 		before, cellBefore := make([]float64, n), make([]float64, n)
 		if t > 0 {
 			before, cellBefore = ms[t-1].h, ms[t-1].c

@@ -37,7 +37,7 @@ func loadSecret(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open secret: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read
 	info, err := file.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("open secret: %w", err)
@@ -66,7 +66,7 @@ func createSecret(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
+	defer func() { _ = os.Remove(temp.Name()) }()
 	secret := make([]byte, SecretSize)
 	rand.Read(secret) //nolint:errcheck // never fails: it stops the program instead
 	_, err = temp.Write(secret)
@@ -91,6 +91,6 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	return d.Sync()
 }

@@ -35,7 +35,7 @@ func (u *Updater) Apply(p *Person, e *event.Event, ch *Change) {
 	switch e.Kind {
 	case event.OrderCompleted:
 		money = worth(e)
-		if !p.applyOrder(u, e, money, w, ch) {
+		if !p.applyOrder(e, money, w, ch) {
 			return
 		}
 	case event.OrderRefunded:
@@ -182,30 +182,34 @@ func (p *Person) applyView(u *Updater, e *event.Event, w float64, ch *Change) {
 // view notes a look at an item. It answers the kept form of its id and when it was
 // looked at before, 0 for never.
 func (p *Person) view(d *event.Product, at int64) (id string, was int64) {
-	i := slices.IndexFunc(p.Viewed, func(v Viewed) bool { return v.ID == d.ID })
+	tag := tagOf(d.ID)
+	i := p.findViewed(tag, d.ID)
 	var v Viewed
 	if i >= 0 {
 		v = p.Viewed[i]
 		was = v.At
 	} else {
-		v.ID = strings.Clone(d.ID)
+		v.ID, v.tag = strings.Clone(d.ID), tag
 	}
-	if newer := at >= v.At; newer || v.Name == "" {
-		fill := func(to *string, from string) {
-			if from != "" && (newer || *to == "") {
-				keep(to, from)
-			}
-		}
-		fill(&v.Name, d.Name)
-		fill(&v.Category, d.Category)
-		if d.HasPrice && (newer || !v.HasPrice) {
-			v.Price, v.HasPrice = d.Price, true
-		}
+	if d.HasPrice && (at >= v.At || !v.HasPrice) {
+		v.Price, v.HasPrice = d.Price, true
 	}
 	v.At = max(v.At, at)
 	p.placeViewed(i, v)
 	return v.ID, was
 }
+
+// findViewed is where an item stands, or -1.
+func (p *Person) findViewed(tag uint32, id string) int {
+	for i := range p.Viewed {
+		if v := &p.Viewed[i]; v.tag == tag && v.ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+func tagOf(id string) uint32 { return uint32(fnv1a(fnvOffset, id)) } //nolint:gosec // cut on purpose
 
 // placeViewed puts an entry where its time says; i is where it stood, or -1.
 func (p *Person) placeViewed(i int, v Viewed) {
@@ -236,12 +240,26 @@ func (p *Person) draw(to []Affinity, name string, w float64) []Affinity {
 	if name = cut(name); name == "" {
 		return to
 	}
-	i, ok := slices.BinarySearchFunc(to, name, func(a Affinity, name string) int { return strings.Compare(a.Name, name) })
+	hash := fnv1a(fnvOffset, name)
+	i, ok := findAffinity(to, hash, name)
 	if ok {
 		to[i].score += w
 		return to
 	}
-	return p.boundAffinities(slices.Insert(to, i, Affinity{strings.Clone(name), w}))
+	return p.boundAffinities(slices.Insert(to, i, Affinity{strings.Clone(name), w, hash}))
+}
+
+// findAffinity is where a name stands, or belongs.
+func findAffinity(in []Affinity, hash uint64, name string) (at int, ok bool) {
+	for at < len(in) && in[at].hash < hash { // short, and read in one go
+		at++
+	}
+	for ; at < len(in) && in[at].hash == hash; at++ {
+		if in[at].Name >= name {
+			return at, in[at].Name == name
+		}
+	}
+	return at, false
 }
 
 // boundAffinities drops the weakest beyond the bound.

@@ -25,7 +25,7 @@ type Cart struct {
 	Last        int64  // newest activity: a change, a look or a checkout
 	LastMessage string // messageId of that activity
 	Currency    string
-	Flags       event.Flags // Synthetic: some of it was made up
+	Flags       event.Flags // Synthetic: some of it was made up; FromImport: some of it lies in the past
 
 	cleared int64 // time of the newest snapshot
 }
@@ -155,7 +155,7 @@ func (p *Person) applyCart(u *Updater, e *event.Event, ch *Change) {
 func (p *Person) changeCart(u *Updater, c *Cart, e *event.Event, snapshot bool, ch *Change) {
 	if e.Time > p.Ordered {
 		c.touch(e.Time, e.MessageID)
-		c.Flags |= e.Flags & event.Synthetic
+		c.Flags |= e.Flags & (event.Synthetic | event.FromImport)
 	}
 	if e.Currency != "" {
 		keep(&c.Currency, e.Currency)

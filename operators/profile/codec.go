@@ -1,7 +1,9 @@
 package profile
 
 import (
+	"cmp"
 	"encoding/binary"
+	"strings"
 
 	"millrace/operators/event"
 )
@@ -10,9 +12,13 @@ import (
 // must then read the older forms as well.
 const schema = 1
 
-// AppendTo appends the stored form of the picture. Times stand as distances from the
-// newest event, which keeps them short.
-func (p *Person) AppendTo(b []byte) []byte {
+// AppendTo appends the stored form of the picture, in one piece.
+func (p *Person) AppendTo(b []byte) []byte { return p.appendHead(b, 0) }
+
+// appendHead appends the stored form without the first messages that are remembered, a
+// number of parts. Times stand as distances from the newest event, which keeps them
+// short.
+func (p *Person) appendHead(b []byte, parts int) []byte {
 	b = append(b, schema)
 	b = binary.AppendVarint(b, p.Newest)
 	b = p.appendTime(b, p.First)
@@ -48,13 +54,8 @@ func (p *Person) AppendTo(b []byte) []byte {
 	for i := range p.Carts {
 		b = p.appendCart(b, &p.Carts[i])
 	}
-	b = binary.AppendUvarint(b, uint64(len(p.seen)))
-	last := floorDiv(p.Newest, hourMillis)
-	for i, h := range p.seen {
-		b = binary.LittleEndian.AppendUint64(b, h)
-		b = binary.AppendVarint(b, last-int64(p.seenHours[i]))
-		last = int64(p.seenHours[i])
-	}
+	b = binary.AppendUvarint(b, uint64(parts))
+	b = p.appendSeen(b, parts*seenPart, len(p.seen))
 	for _, n := range p.Lost.all() {
 		b = binary.AppendUvarint(b, uint64(*n))
 	}
@@ -118,8 +119,6 @@ func (p *Person) appendViewed(b []byte) []byte {
 	for i := range p.Viewed {
 		v := &p.Viewed[i]
 		b = AppendString(b, v.ID)
-		b = AppendString(b, v.Name)
-		b = AppendString(b, v.Category)
 		b = appendPrice(b, v.Price, v.HasPrice)
 		b = p.appendTime(b, v.At)
 	}
@@ -163,8 +162,9 @@ func readAffinities(w *Wire) []Affinity {
 	}
 	a := make([]Affinity, n)
 	for i := range a {
-		a[i] = Affinity{w.String(), w.Float()}
-		if i > 0 && a[i].Name <= a[i-1].Name {
+		a[i] = Affinity{Name: w.String(), score: w.Float()}
+		a[i].hash = fnv1a(fnvOffset, a[i].Name)
+		if i > 0 && cmp.Or(cmp.Compare(a[i-1].hash, a[i].hash), strings.Compare(a[i-1].Name, a[i].Name)) >= 0 {
 			w.fail("affinities out of order")
 		}
 	}
@@ -357,12 +357,13 @@ func (p *Person) read(w *Wire) {
 			w.fail("kinds out of order")
 		}
 	}
-	if n := w.Len(MaxViewed, 5); n > 0 {
+	if n := w.Len(MaxViewed, 3); n > 0 {
 		p.Viewed = make([]Viewed, n)
 	}
 	for i := range p.Viewed {
 		v := &p.Viewed[i]
-		v.ID, v.Name, v.Category = w.String(), w.String(), w.String()
+		v.ID = w.String()
+		v.tag = tagOf(v.ID)
 		v.Price, v.HasPrice = readPrice(w)
 		v.At = p.readTime(w)
 	}
@@ -400,15 +401,8 @@ func (p *Person) readRest(w *Wire) {
 			w.fail("carts out of order")
 		}
 	}
-	if n := w.Len(MaxSeen, 9); n > 0 {
-		p.seen, p.seenHours = make([]uint64, n), make([]uint32, n)
-	}
-	last := floorDiv(p.Newest, hourMillis)
-	for i := range p.seen {
-		p.seen[i] = w.Fixed64()
-		last -= w.Varint()
-		p.seenHours[i] = uint32(min(max(last, 0), 1<<32-1))
-	}
+	p.missing = w.Int(MaxSeen / seenPart)
+	p.seen, p.seenHours = readSeen(w, MaxSeen)
 	for _, n := range p.Lost.all() {
 		*n = uint32(w.Int(1<<32 - 1))
 	}

@@ -3,7 +3,6 @@ package profile
 import (
 	"math"
 	"slices"
-	"strings"
 
 	"millrace/operators/event"
 )
@@ -136,7 +135,7 @@ func (p *Person) mergeCounts(src *Person) {
 
 func (p *Person) mergeAffinities(to, from []Affinity) []Affinity {
 	for _, a := range from {
-		i, ok := slices.BinarySearchFunc(to, a.Name, func(b Affinity, name string) int { return strings.Compare(b.Name, name) })
+		i, ok := findAffinity(to, a.hash, a.Name)
 		if ok {
 			to[i].score += a.score
 		} else {
@@ -147,17 +146,11 @@ func (p *Person) mergeAffinities(to, from []Affinity) []Affinity {
 }
 
 func (p *Person) mergeViewed(v Viewed) {
-	i := slices.IndexFunc(p.Viewed, func(o Viewed) bool { return o.ID == v.ID })
+	i := p.findViewed(v.tag, v.ID)
 	if i >= 0 {
 		old := p.Viewed[i]
 		if old.At > v.At {
 			v, old = old, v
-		}
-		if v.Name == "" {
-			v.Name = old.Name
-		}
-		if v.Category == "" {
-			v.Category = old.Category
 		}
 		if !v.HasPrice {
 			v.Price, v.HasPrice = old.Price, old.HasPrice

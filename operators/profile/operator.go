@@ -18,6 +18,12 @@ type Update struct {
 	Change Change  // what the update changed in it
 }
 
+// Begin makes u the update of an event. The memory of its change is used again.
+func (u *Update) Begin(e *event.Event) {
+	u.Change.reset()
+	*u = Update{Event: e, Change: u.Change}
+}
+
 // Keeper is the operator that keeps the picture of each person.
 type Keeper struct {
 	Cell    *state.Cell[Person, *Person]
@@ -50,6 +56,12 @@ type Link struct {
 	Update
 	Person string // pseudonym, or ""
 	Handed bool   // it was passed on to the person stage
+}
+
+// Begin makes l the link of an event to a person, or to nobody yet.
+func (l *Link) Begin(e *event.Event, person string) {
+	l.Update.Begin(e)
+	l.Person, l.Handed = person, false
 }
 
 // Visitors is the operator that keeps visitors apart until they are known, then

@@ -18,9 +18,15 @@ func fnv1a(h uint64, s string) uint64 {
 
 const fnvOffset = 14695981039346656037
 
+// messageBits is how much of a message's hash is kept. Of a person with 512 messages in
+// memory one new message in two billion is taken for a repeat; a person with 50 keeps
+// half a record less, which is written for nearly every event.
+const messageBits = 40
+
 // hashMessage is the identity of a message: its id within its source.
 func hashMessage(source, id string) uint64 {
-	return fnv1a(fnv1a(fnvOffset, source)*1099511628211, id)
+	h := fnv1a(fnv1a(fnvOffset, source)*1099511628211, id)
+	return (h ^ h>>messageBits) & (1<<messageBits - 1)
 }
 
 // HashOrder is the identity under which an order is remembered for good.
@@ -39,9 +45,9 @@ func (p *Person) remember(hash uint64, at, window int64) bool {
 		p.forget(newest - window)
 	}
 	if len(p.seen) >= MaxSeen {
-		p.seen = slices.Delete(p.seen, 0, 1)
-		p.seenHours = slices.Delete(p.seenHours, 0, 1)
-		p.Lost.Seen++
+		p.seen = slices.Delete(p.seen, 0, 2*seenPart) // so that parts seldom move
+		p.seenHours = slices.Delete(p.seenHours, 0, 2*seenPart)
+		p.Lost.Seen += 2 * seenPart
 	}
 	p.seen = append(p.seen, hash)
 	p.seenHours = append(p.seenHours, hour)
@@ -135,7 +141,7 @@ func (o *Order) Returned() bool {
 
 // applyOrder counts an order once and closes the carts that are older. It answers
 // false when the order was seen before.
-func (p *Person) applyOrder(u *Updater, e *event.Event, value event.Money, w float64, ch *Change) bool {
+func (p *Person) applyOrder(e *event.Event, value event.Money, w float64, ch *Change) bool {
 	if e.OrderID != "" {
 		if o := p.order(HashOrder(e.OrderID)); o != nil {
 			if o.At != 0 {
@@ -195,7 +201,7 @@ func (p *Person) lastOrder(e *event.Event, value event.Money, id string) {
 	if e.Time < l.At || e.Time == l.At && id <= l.ID {
 		return
 	}
-	*l = LastOrder{ID: id, At: e.Time, Value: value, Currency: strings.Clone(cut(e.Currency)), Flags: e.Flags & event.Synthetic}
+	*l = LastOrder{ID: id, At: e.Time, Value: value, Currency: strings.Clone(cut(e.Currency)), Flags: e.Flags & (event.Synthetic | event.FromImport)}
 	l.Items = make([]event.CartItem, 0, min(len(e.Products), MaxOrderLines))
 	for i := range e.Products {
 		d := &e.Products[i]

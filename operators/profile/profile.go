@@ -49,7 +49,7 @@ const (
 	MaxViewed     = 20    // last distinct viewed items
 	MaxBought     = 500   // distinct bought items
 	MaxAffinities = 32    // categories, and brands
-	MaxSeen       = 512   // messageIds remembered within Options.Repeats
+	MaxSeen       = 512   // messageIds remembered within Options.Repeats; then the oldest eighth goes
 	MaxOrders     = 10000 // orders remembered for good; 24 bytes each
 	MaxOrderLines = 50    // lines of the last order kept; pairs grow with the square
 	MaxQuantity   = 10000 // of one cart line
@@ -90,8 +90,8 @@ type Person struct {
 	Viewed     []Viewed   // newest first
 	Window     int64      // start of the present window of views seen together
 	Bought     []Bought   // by id
-	Categories []Affinity // by name
-	Brands     []Affinity // by name
+	Categories []Affinity // by hash, then name
+	Brands     []Affinity // by hash, then name
 	Hours      []Hour     // by hour
 	Traits     Traits
 	Consent    Consent
@@ -104,9 +104,10 @@ type Person struct {
 	Lost       Lost
 
 	decay     Decay
-	seen      []uint64
+	seen      []uint64 // hashes, of messageBits bits
 	seenHours []uint32 // hours since 1970, beside seen
 	currAt    int64
+	missing   int // parts that belong to the head that was read last
 }
 
 // KindStat is how often a person did one kind of thing.
@@ -119,13 +120,13 @@ type KindStat struct {
 	money float64
 }
 
-// Viewed is an item that a person looked at, last at At.
+// Viewed is an item that a person looked at, last at At. What it is called stands in
+// the record of the item.
 type Viewed struct {
 	ID       string
-	Name     string
-	Category string
-	Price    event.Money
+	Price    event.Money // when looked at
 	HasPrice bool
+	tag      uint32 // of ID: most comparisons end here
 	At       int64
 }
 
@@ -140,6 +141,7 @@ type Bought struct {
 type Affinity struct {
 	Name  string
 	score float64 // decayed, as of the landmark
+	hash  uint64  // of Name
 }
 
 // Hour counts the events of one hour of the week, Monday 0:00 UTC being 0.

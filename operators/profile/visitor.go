@@ -17,6 +17,25 @@ func (v *Visitor) AppendTo(b []byte) []byte {
 	return v.Person.AppendTo(b)
 }
 
+// AppendHead implements state.Parted, as of Person.
+func (v *Visitor) AppendHead(b []byte) (head []byte, parts int) {
+	b = append(b, visitorSchema)
+	b = AppendString(b, v.Owner)
+	if v.Owner != "" {
+		return b, 0
+	}
+	return v.Person.AppendHead(b)
+}
+
+// AppendPart implements state.Parted.
+func (v *Visitor) AppendPart(b []byte, n int) []byte { return v.Person.AppendPart(b, n) }
+
+// Missing implements state.Parted.
+func (v *Visitor) Missing() int { return v.Person.Missing() }
+
+// DecodePart implements state.Parted.
+func (v *Visitor) DecodePart(n int, b []byte) error { return v.Person.DecodePart(n, b) }
+
 const visitorSchema = 1
 
 // DecodeFrom replaces the visitor by its stored form. It answers ErrNewer or

@@ -13,6 +13,7 @@ package recommend
 import (
 	"cmp"
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -118,37 +119,63 @@ type Item struct {
 // relation holds the decayed counts of one relation.
 type relation struct {
 	own  float64     // units that the item belongs to
-	list []neighbour // by id
+	list []neighbour // ordered by hash, then id
 }
 
 // neighbour is another item and the units shared with it.
 type neighbour struct {
-	head  uint64 // the first eight bytes of id, which order as id does: most comparisons end here
+	hash  uint64 // of id
 	id    string
 	count float64
 }
 
-// headOf is the beginning of an id as a number that orders as the id does.
-func headOf(id string) uint64 {
-	var b [8]byte
-	copy(b[:], id)
-	return binary.BigEndian.Uint64(b[:])
+// hashOf spreads ids evenly over all numbers, so that find knows about where one
+// stands, however alike the ids of a shop are. It is part of the stored form: lists
+// are ordered by it.
+func hashOf(id string) uint64 {
+	h := uint64(len(id))
+	for len(id) >= 8 {
+		h = scramble(h ^ (uint64(id[0]) | uint64(id[1])<<8 | uint64(id[2])<<16 | uint64(id[3])<<24 |
+			uint64(id[4])<<32 | uint64(id[5])<<40 | uint64(id[6])<<48 | uint64(id[7])<<56))
+		id = id[8:]
+	}
+	rest := uint64(0)
+	for i := range len(id) {
+		rest = rest<<8 | uint64(id[i])
+	}
+	return scramble(h ^ rest)
 }
 
-// find is where id stands in a list, or belongs.
-func find(list []neighbour, id string) (at int, ok bool) {
-	head := headOf(id)
-	low, high := 0, len(list)
-	for low < high {
-		mid := int(uint(low+high) >> 1) //nolint:gosec // bounded by MaxNeighbours
-		n := &list[mid]
-		if n.head < head || n.head == head && n.id < id {
-			low = mid + 1
-		} else {
-			high = mid
+// scramble is the finalizer of SplitMix64: one to one, and every bit depends on all.
+func scramble(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// before tells whether n stands before the place of an id.
+func (n *neighbour) before(hash uint64, id string) bool {
+	return n.hash < hash || n.hash == hash && n.id < id
+}
+
+// find is where id stands in a list, or belongs. It begins where an id of that hash
+// stands if hashes are spread evenly, and walks from there: a few steps, as they are.
+func find(list []neighbour, hash uint64, id string) (at int, ok bool) {
+	guess, _ := bits.Mul64(hash, uint64(len(list)))
+	at = int(guess) //nolint:gosec // below len(list)
+	for at < len(list) && list[at].hash < hash {
+		at++
+	}
+	for at > 0 && list[at-1].hash >= hash {
+		at--
+	}
+	for ; at < len(list) && list[at].hash == hash; at++ { // nearly always one
+		if list[at].id >= id {
+			return at, list[at].id == id
 		}
 	}
-	return low, low < len(list) && list[low].id == id
+	return at, false
 }
 
 // Apply adds a touch to the record of its item. It keeps nothing of t.
@@ -180,16 +207,17 @@ func (n *relation) add(id string, w float64) uint32 {
 // addTo adds to the count of an id in a list of bounded length, and says how many
 // others had to leave it. bound is at most MaxNeighbours.
 func addTo(list []neighbour, id string, w float64, bound int) ([]neighbour, uint32) {
-	at, ok := find(list, id)
+	hash := hashOf(id)
+	at, ok := find(list, hash, id)
 	if ok {
 		list[at].count += w
 		return list, 0
 	}
-	list = slices.Insert(list, at, neighbour{head: headOf(id), id: strings.Clone(id), count: w})
+	list = slices.Insert(list, at, neighbour{hash: hash, id: strings.Clone(id), count: w})
 	if len(list) <= bound {
 		return list, 0
 	}
-	// Lossy counting: the stronger half stays, of equals the smaller ids.
+	// Lossy counting: the stronger half stays, of equals those that come first.
 	var counts [MaxNeighbours + 1]float64
 	for i := range list {
 		counts[i] = list[i].count
@@ -250,7 +278,7 @@ func (i *Item) Units(r Relation, now int64) float64 { return i.value(i.relations
 // another: at least so many, if the bound dropped neighbours.
 func (i *Item) Shared(r Relation, other string, now int64) float64 {
 	n := &i.relations[r]
-	at, ok := find(n.list, other)
+	at, ok := find(n.list, hashOf(other), other)
 	if !ok {
 		return 0
 	}
@@ -327,8 +355,8 @@ func (i *Item) read(w *profile.Wire) {
 		for j := range n.list {
 			a := &n.list[j]
 			a.id, a.count = w.String(), w.Float()
-			a.head = headOf(a.id)
-			if j > 0 && a.id <= n.list[j-1].id {
+			a.hash = hashOf(a.id)
+			if j > 0 && !n.list[j-1].before(a.hash, a.id) {
 				w.Fail("neighbours out of order")
 			}
 		}

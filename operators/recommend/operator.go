@@ -61,7 +61,7 @@ func NewItems(r *Recommender, cacheMax int) *Items {
 
 // Process implements engine.Operator.
 func (o *Items) Process(c *engine.Ctx, t *Touch) {
-	if t.Item == "" {
+	if c.Key() == "" {
 		o.recommender.ApplyTotals(engine.Value(c, o.Totals), t)
 		engine.Changed(c, o.Totals)
 		return

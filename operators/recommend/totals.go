@@ -19,7 +19,7 @@ type Totals struct {
 	Lost    uint32 // popular items that the bound dropped
 	days    []day  // by day
 	decay   profile.Decay
-	popular []neighbour // by id
+	popular []neighbour // ordered by hash, then id
 }
 
 // The bounds of the totals.
@@ -159,8 +159,8 @@ func (s *Totals) DecodeFrom(b []byte) error {
 	s.popular = make([]neighbour, w.Len(MaxPopular, 9))
 	for i := range s.popular {
 		s.popular[i] = neighbour{id: w.String(), count: w.Float()}
-		s.popular[i].head = headOf(s.popular[i].id)
-		if i > 0 && s.popular[i].id <= s.popular[i-1].id {
+		s.popular[i].hash = hashOf(s.popular[i].id)
+		if i > 0 && !s.popular[i-1].before(s.popular[i].hash, s.popular[i].id) {
 			w.Fail("popular items out of order")
 		}
 	}

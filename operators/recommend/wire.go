@@ -16,7 +16,6 @@ func AppendTouch(b []byte, t *Touch) []byte {
 	b = append(b, touchSchema, byte(t.Relation))
 	b = binary.AppendUvarint(b, uint64(t.Own))
 	b = binary.AppendVarint(b, t.Time)
-	b = profile.AppendString(b, t.Item)
 	b = binary.AppendUvarint(b, uint64(len(t.Others)))
 	for _, id := range t.Others {
 		b = profile.AppendString(b, id)
@@ -46,7 +45,6 @@ func ReadTouch(b []byte) (*Touch, error) {
 	}
 	t.Own = uint32(w.Int(1<<32 - 1))
 	t.Time = w.Varint()
-	t.Item = w.String()
 	if n := w.Len(len(b), 1); n > 0 {
 		t.Others = make([]string, n)
 	}

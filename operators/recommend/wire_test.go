@@ -14,8 +14,8 @@ func TestTouchWire(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		text := rapid.String()
 		want := &Touch{
-			Item: text.Draw(rt, "item"), Relation: Relation(rapid.IntRange(0, int(RelationCount)-1).Draw(rt, "relation")),
-			Own: rapid.Uint32().Draw(rt, "own"), Time: rapid.Int64().Draw(rt, "time"),
+			Relation: Relation(rapid.IntRange(0, int(RelationCount)-1).Draw(rt, "relation")),
+			Own:      rapid.Uint32().Draw(rt, "own"), Time: rapid.Int64().Draw(rt, "time"),
 		}
 		if others := rapid.SliceOfN(text, 0, 60).Draw(rt, "others"); len(others) > 0 {
 			want.Others = others
@@ -37,7 +37,7 @@ func TestTouchWire(t *testing.T) {
 }
 
 func FuzzReadTouch(f *testing.F) {
-	f.Add(AppendTouch(nil, &Touch{Item: "a", Others: []string{"b", "c"}, Facts: Facts{Name: "Mug"}}))
+	f.Add(AppendTouch(nil, &Touch{Own: 1, Others: []string{"b", "c"}, Facts: Facts{Name: "Mug"}}))
 	f.Add([]byte{2})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
