@@ -294,6 +294,9 @@ func (r *live) checkMetrics() {
 			r.t.Errorf("/metrics has no %s", n[1])
 		}
 	}
+	if strings.Contains(metrics, `millrace_ingest_refused_total{reason=""}`) {
+		r.t.Error("/metrics counts refusals without a reason")
+	}
 	for _, personal := range []string{"ann", "Tent", "shop.example"} {
 		if strings.Contains(metrics, personal) {
 			r.t.Errorf("/metrics holds %q", personal)

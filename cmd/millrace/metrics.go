@@ -140,7 +140,9 @@ func (m *collector) mail() {
 	m.counter("millrace_ingest_events_total", "Events that the gateway stored.", func() float64 { return float64(m.app.gateway.Stats().Events) })
 	m.add("millrace_ingest_refused_total", "Requests refused, by error.", []string{"reason"}, func(send func(float64, ...string)) {
 		for reason, n := range m.app.gateway.Stats().Refused {
-			send(float64(n), reason)
+			if reason != "" { // those whom nobody refused have no reason
+				send(float64(n), reason)
+			}
 		}
 	}, prometheus.CounterValue)
 }
