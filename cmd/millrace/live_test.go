@@ -66,12 +66,16 @@ func start(t *testing.T, s settings) *live {
 	return r
 }
 
-// until waits for ok, asking again after each commit.
+// until waits for ok, asking again after each commit, and now and then besides: what a
+// commit brought is published a moment after it.
 func (r *live) until(what string, ok func() bool) {
 	r.t.Helper()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
 	for !ok() {
 		select {
 		case <-r.commits:
+		case <-again.C:
 		case <-r.t.Context().Done():
 			r.t.Fatalf("the test ended before: %s", what)
 		}
