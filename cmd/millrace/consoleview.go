@@ -265,9 +265,13 @@ func (c consolePeople) Profile(_ context.Context, user string) (console.Person, 
 		out.Suppressed = cmp.Or(p.Consent.Reason, "yes")
 	}
 	shown := personView(user, &p, v.Watermark)
-	out.Facts = append(out.Facts, console.Fact{Name: "orders", Value: strconv.FormatUint(shown.Orders, 10)}, console.Fact{Name: "revenue", Value: shown.Revenue})
+	out.Facts = append(out.Facts, console.Fact{Name: "Orders", Value: strconv.FormatUint(shown.Orders, 10)}, console.Fact{Name: "Revenue", Value: shown.Revenue})
 	for _, k := range shown.Events {
-		out.Facts = append(out.Facts, console.Fact{Name: k.Kind, Value: strings.TrimSpace(strconv.FormatUint(k.Count, 10) + " " + k.Money)})
+		value := strconv.FormatUint(k.Count, 10)
+		if k.Money != "" {
+			value += ", " + k.Money
+		}
+		out.Facts = append(out.Facts, console.Fact{Name: k.Kind, Value: value})
 	}
 	sum := 0.0
 	for _, w := range shown.Categories {
