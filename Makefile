@@ -12,7 +12,7 @@ export GOFLAGS CGO_ENABLED
 ARGS     ?=
 P        ?= 2
 TIMEOUT  ?= 10m
-FUZZTIME ?= 10s
+FUZZTIME ?= 20000x
 
 .DEFAULT_GOAL := help
 .PHONY: dev test build race fuzz lint fmt bench eval clean help
@@ -32,12 +32,12 @@ build: ## make bin/millrace, one static binary
 race: ## run the tests in short form under the race detector (needs gcc)
 	CGO_ENABLED=1 go test -race -short -p $(P) -timeout $(TIMEOUT) ./...
 
-fuzz: ## fuzz each target for FUZZTIME
+fuzz: ## fuzz each target for FUZZTIME, a number of runs (20000x) or a time (10m)
 	@for pkg in $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./...); do \
 		list=$$(go test -list '^Fuzz' $$pkg) || exit 1; \
 		for target in $$(echo "$$list" | grep '^Fuzz'); do \
 			echo "$$pkg $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -parallel $(P) $$pkg || exit 1; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x -parallel $(P) $$pkg || exit 1; \
 		done; \
 	done
 

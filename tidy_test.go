@@ -51,6 +51,7 @@ var mayImport = map[string][]string{
 	"console":              {"engine", "configs", "operators/event"},
 	"bench":                {"*"},
 	"bench/shop":           {"*"},
+	"bench/accuracy":       {"*"},
 	"cmd/millrace":         {"*"},
 }
 
@@ -76,7 +77,9 @@ var mayUse = map[string][]string{
 	"golang.org/x/sys":                         {"engine/stream"},
 	"golang.org/x/term":                        {"cmd/millrace"},
 	"golang.org/x/text":                        {"operators/content"},
-	"gonum.org/v1/gonum":                       {"operators/lstm"},
+	"github.com/axiomhq/hyperloglog":           {"engine"},
+	"github.com/DataDog/sketches-go":           {"engine"},
+	"gonum.org/v1/gonum":                       {"operators/lstm", "operators/profile", "operators/recommend", "operators/experiment", "operators/sentiment", "bench/accuracy"},
 	"gorgonia.org/gorgonia":                    {"operators/lstm"},
 	"gorgonia.org/tensor":                      {"operators/lstm"},
 }
