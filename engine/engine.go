@@ -176,7 +176,6 @@ func (e *Engine) number() error {
 	if err := e.o.Store.Commit(context.Background(), r); err != nil {
 		return err
 	}
-	e.read.Renew()
 	return nil
 }
 

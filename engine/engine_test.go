@@ -121,9 +121,9 @@ func newGraph(cache int) graph {
 	persons = engine.AddStage[visit](g, "person")
 	things := engine.AddLazyStage(g, "item",
 		func(b []byte, n uint64) []byte { return binary.AppendUvarint(b, n) },
-		func(b []byte) (uint64, error) {
-			n, size := binary.Uvarint(b)
-			if size != len(b) {
+		func(s string) (uint64, error) {
+			n, size := binary.Uvarint([]byte(s))
+			if size != len(s) {
 				return 0, errors.New("not a number")
 			}
 			return n, nil

@@ -185,6 +185,9 @@ func (e *Engine) closeEpoch() error {
 	p := &e.progress
 	idle := e.units == 0
 	e.dropSettled()
+	if err := e.applyLazy(); err != nil {
+		return err
+	}
 	p.Epoch++
 	r := e.records[p.Epoch%2]
 	if e.flying != nil && e.flying.record == r {
@@ -275,7 +278,6 @@ func (e *Engine) committed(err error) error {
 	}
 	f := e.flying
 	e.flying = nil
-	e.read.Renew()
 	e.seen = f.reached
 	for _, c := range e.graph.cells {
 		c.Evict(e.seen.Epoch)

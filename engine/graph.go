@@ -136,7 +136,7 @@ func (s *Stage[T]) Send(c *Ctx, key string, v T) {
 	c.op.out++
 	if s.redo != nil {
 		c.engine.redo.add(s.redo.number, key, func(b []byte) []byte { return s.redo.encode(b, v) })
-		c.message = c.engine.redo.last
+		return // it is applied when the epoch closes
 	}
 	s.run(c, key, v)
 }

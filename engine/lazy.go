@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	mathbits "math/bits"
+	"slices"
 
 	"millrace/state"
 )
@@ -21,15 +23,17 @@ type redo[T any] struct {
 	encode func(b []byte, v T) []byte
 }
 
-// replayer is a lazy stage as recovery sees it.
-type replayer func(c *Ctx, key string, message []byte) error
+// replayer is a lazy stage as it gets its messages.
+type replayer func(c *Ctx, key, message string) error
 
 // AddLazyStage adds a stage whose cells are lazy ones. encode and decode write and
-// read its messages; decode must not keep b.
-func AddLazyStage[T any](g *Graph, name string, encode func(b []byte, v T) []byte, decode func(b []byte) (T, error)) *Stage[T] {
+// read its messages. What is sent need be valid only until Send returns. decode is
+// called for one message at a time, and what it answers may be used again for the next
+// one; operators must not keep strings of it, which hold all messages of the epoch.
+func AddLazyStage[T any](g *Graph, name string, encode func(b []byte, v T) []byte, decode func(message string) (T, error)) *Stage[T] {
 	s := AddStage[T](g, name)
 	s.redo = &redo[T]{number: byte(len(g.lazy)), encode: encode} //nolint:gosec // a graph has few stages
-	g.lazy = append(g.lazy, func(c *Ctx, key string, message []byte) error {
+	g.lazy = append(g.lazy, func(c *Ctx, key, message string) error {
 		v, err := decode(message)
 		if err != nil {
 			return err
@@ -53,9 +57,15 @@ type redoLog struct {
 	last    uint64 // number of the last message ever sent to a lazy stage
 	first   uint64 // number of the first message in buf
 	buf     []byte
+	index   []redoEntry // of the messages in buf that were not applied yet
+	order   []uint32    // memory for byKey
+	counts  []uint32    // likewise
 	scratch []byte
 	kept    []redoEpoch // oldest first
 }
+
+// redoEntry is where a message begins in the buffer, and a hash of its key.
+type redoEntry struct{ at, hash uint32 }
 
 // redoEpoch names the stored messages of an epoch.
 type redoEpoch struct {
@@ -74,6 +84,7 @@ func (l *redoLog) add(stage byte, key string, payload func(b []byte) []byte) {
 	if len(l.buf) == 0 {
 		l.first = l.last
 	}
+	l.index = append(l.index, redoEntry{uint32(len(l.buf)), hashKey(key)}) //nolint:gosec // an epoch is far smaller
 	l.buf = append(l.buf, stage)
 	l.buf = binary.AppendUvarint(l.buf, uint64(len(key)))
 	l.buf = append(l.buf, key...)
@@ -154,37 +165,107 @@ func (e *Engine) recover() error {
 	return errors.Join(failed, err)
 }
 
-// replay applies the messages of one epoch.
+// replay applies the messages of one epoch that stand in the store.
 func (e *Engine) replay(epoch uint64, blob []byte) error {
 	c := Ctx{engine: e, op: e.graph.operators[0], replay: epoch}
 	n, size := binary.Uvarint(blob)
 	if size <= 0 {
 		return errRedo
 	}
-	blob = blob[size:]
-	for c.message = n; len(blob) > 0; c.message++ {
-		stage := int(blob[0])
-		keyLen, size := binary.Uvarint(blob[1:])
-		if size <= 0 || keyLen > uint64(len(blob)-1-size) || stage >= len(e.graph.lazy) {
-			return errRedo
-		}
-		blob = blob[1+size:]
-		key := string(blob[:keyLen])
-		blob = blob[keyLen:]
-		length, size := binary.Uvarint(blob)
-		if size <= 0 || length > uint64(len(blob)-size) {
-			return errRedo
-		}
-		blob = blob[size:]
-		if err := e.graph.lazy[stage](&c, key, blob[:length]); err != nil {
+	c.message = n
+	for rest := string(blob[size:]); len(rest) > 0; c.message++ {
+		var err error
+		if rest, err = e.deliver(&c, rest); err != nil {
 			return err
 		}
-		if c.err != nil {
-			return c.err
-		}
-		blob = blob[length:]
 	}
 	return nil
+}
+
+// applyLazy applies the messages of the open epoch to the values of lazy cells.
+func (e *Engine) applyLazy() error {
+	l := &e.redo
+	if len(l.index) == 0 {
+		return nil
+	}
+	all := string(l.buf)
+	c := Ctx{engine: e, op: e.graph.operators[0]}
+	first := l.last + 1 - uint64(len(l.index))
+	for _, i := range l.byKey() {
+		c.message = first + uint64(i)
+		if _, err := e.deliver(&c, all[l.index[i].at:]); err != nil {
+			return err
+		}
+	}
+	l.index = l.index[:0]
+	return nil
+}
+
+// deliver hands the first message of rest to its stage, and answers what follows it.
+func (e *Engine) deliver(c *Ctx, rest string) (string, error) {
+	stage := int(rest[0])
+	key, rest, ok := cutText(rest[1:])
+	if !ok || stage >= len(e.graph.lazy) {
+		return "", errRedo
+	}
+	message, rest, ok := cutText(rest)
+	if !ok {
+		return "", errRedo
+	}
+	if err := e.graph.lazy[stage](c, key, message); err != nil {
+		return "", err
+	}
+	return rest, c.err
+}
+
+// cutText cuts a text with its length before it off s.
+func cutText(s string) (text, rest string, ok bool) {
+	var n uint64
+	for i := 0; i < len(s) && i < binary.MaxVarintLen64; i++ {
+		n |= uint64(s[i]&0x7f) << (7 * i)
+		if s[i] < 0x80 {
+			s = s[i+1:]
+			if n > uint64(len(s)) {
+				return "", "", false
+			}
+			return s[:n], s[n:], true
+		}
+	}
+	return "", "", false
+}
+
+// byKey is an order of the messages that brings those of one key near each other and
+// leaves them in turn: a counting sort by the first bits of the hash.
+func (l *redoLog) byKey() []uint32 {
+	bits := min(max(mathbits.Len(uint(len(l.index)))-2, 1), 16) // about four messages in a place
+	shift := 32 - bits
+	l.counts = slices.Grow(l.counts[:0], 1<<bits)[:1<<bits]
+	clear(l.counts)
+	for i := range l.index {
+		l.counts[l.index[i].hash>>shift]++
+	}
+	sum := uint32(0)
+	for i, n := range l.counts {
+		l.counts[i] = sum
+		sum += n
+	}
+	l.order = slices.Grow(l.order[:0], len(l.index))[:len(l.index)]
+	for i := range l.index {
+		at := &l.counts[l.index[i].hash>>shift]
+		l.order[*at] = uint32(i) //nolint:gosec // see redoEntry
+		*at++
+	}
+	return l.order
+}
+
+// hashKey is FNV-1a, its bits mixed once more so that the first ones depend on all.
+func hashKey(key string) uint32 {
+	h := uint32(2166136261)
+	for i := range len(key) {
+		h = (h ^ uint32(key[i])) * 16777619
+	}
+	h ^= h >> 15
+	return h * 0x85ebca6b
 }
 
 // flushLazy writes what lazy cells owe into r: what is overdue, and when there are too

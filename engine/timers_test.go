@@ -62,7 +62,6 @@ func (w *timerWorld) land(t interface{ Fatal(...any) }) {
 	if err := w.store.Commit(context.Background(), w.flying); err != nil {
 		t.Fatal(err)
 	}
-	w.read.Renew()
 	w.t.seen(w.epoch)
 	w.flying = nil
 }

@@ -68,7 +68,7 @@ func Build(o Options) *Pipeline {
 	p.addresses = engine.AddStage[addressed](p.Graph, "address")
 	p.visitors = engine.AddStage[*profile.Link](p.Graph, "visitor")
 	p.people = engine.AddStage[*profile.Update](p.Graph, "person")
-	items := engine.AddLazyStage(p.Graph, "item", recommend.AppendTouch, recommend.ReadTouch)
+	items := engine.AddLazyStage(p.Graph, "item", recommend.AppendTouch, recommend.TouchReader())
 
 	updater := profile.New(o.Profile)
 	p.recommender = recommend.New(o.Recommend)

@@ -51,7 +51,6 @@ func (w *cellWorld) commit(t *rapid.T) {
 	}
 	w.committed = maps.Clone(w.live)
 	if rapid.Bool().Draw(t, "renew") { // else the reader trails, as while a commit is under way
-		w.read.Renew()
 		w.visible = w.epoch
 	}
 	w.cell.Evict(w.visible)
@@ -130,7 +129,6 @@ func TestCellAgainstMap(t *testing.T) {
 				w.check(t)
 			case 2:
 				w.commit(t)
-				w.read.Renew()
 				w.visible = w.epoch
 				w.reopen(rapid.IntRange(1, 4).Draw(t, "cache"))
 			default:
@@ -170,7 +168,6 @@ func TestPartsAreWrittenOnce(t *testing.T) {
 		if err := s.Commit(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
-		read.Renew()
 	}
 	f("a b", 1)
 	f("a b c", 2)
@@ -259,7 +256,6 @@ func TestLazyCell(t *testing.T) {
 		if err := s.Commit(t.Context(), r); err != nil {
 			t.Fatal(err)
 		}
-		read.Renew()
 		cell.Evict(epoch)
 	}
 	set("a", 1, 1)

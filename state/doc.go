@@ -1,7 +1,7 @@
 // Package state keeps what the engine knows: one Badger database per data
-// directory, opened by this package alone. It offers typed cells with a write-back
-// cache of decoded values, records that commit as one transaction, and snapshots
-// for readers outside.
+// directory, opened by this package alone, and before it the epoch log, in which a
+// record is committed as soon as it stands there whole. It offers typed cells with a
+// write-back cache of decoded values, records, and snapshots for readers outside.
 //
 // Keys begin with one byte that names their space:
 //

@@ -9,8 +9,9 @@ import (
 	"path/filepath"
 )
 
-// Format is the version of the layout of a data directory that this program writes.
-const Format = 1
+// Format is the version of the layout of a data directory that this program writes. 1 had
+// no epoch log; nothing that wrote it was released.
+const Format = 2
 
 // KeyGroups is the number of key groups, fixed when a data directory is made.
 const KeyGroups = 256
@@ -40,6 +41,9 @@ func checkFormat(dir string) error {
 	}
 	if f.Format > Format {
 		return fmt.Errorf("%s has format %d, this millrace reads up to %d: %w", dir, f.Format, Format, ErrNewerFormat)
+	}
+	if f.Format == 1 {
+		return fmt.Errorf("%s has format 1, of a millrace that was never released: remove the directory, and the log is read again", dir)
 	}
 	if f.Format < 1 || f.KeyGroups != KeyGroups {
 		return fmt.Errorf("%s: format %d with %d key groups is not one that millrace ever wrote", path, f.Format, f.KeyGroups)

@@ -101,47 +101,86 @@ func put(t interface{ Fatal(...any) }, s *Store, pairs ...string) {
 	}
 }
 
-// A store is a sorted map; readers and snapshots are that map as of their moment.
+// A store is a sorted map; a reader is that map, a snapshot is what it was at a moment,
+// and a store that is opened again is what it was when it was closed, however much has
+// moved to Badger.
 func TestStoreAgainstMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := open(t, Options{})
-		defer s.Close()
+		o := Options{LogBytes: rapid.SampledFrom([]int64{1, 400, 4000, 1 << 20}).Draw(t, "log")}
+		if rapid.IntRange(0, 9).Draw(t, "disk") == 0 {
+			dir, err := os.MkdirTemp("", "state")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer os.RemoveAll(dir)
+			o.Dir, o.MemTable = dir, 8<<20
+		}
+		s := open(t, o)
+		defer func() { s.Close() }()
 		model := map[string]string{}
-		read, seen := s.NewReader(), maps.Clone(model)
-		defer read.Close()
+		type past struct {
+			snap *Snapshot
+			was  map[string]string
+		}
+		var pasts []past
+		read := s.NewReader()
 		key := rapid.SampledFrom([]string{"a", "a\x00", "ab", "b", "ba", "c"})
 		r := &Record{}
 		for range rapid.IntRange(1, 20).Draw(t, "commits") {
-			r.Reset()
-			for range rapid.IntRange(0, 5).Draw(t, "changes") {
-				k, v := key.Draw(t, "key"), rapid.String().Draw(t, "value")
-				switch rapid.IntRange(0, 2).Draw(t, "how") {
-				case 0:
-					r.Delete([]byte(k))
-					delete(model, k)
-				case 1:
-					r.Put([]byte(k), []byte(v))
-					model[k] = v
-				default:
-					if n := r.PutFunc([]byte(k), func(b []byte) []byte { return append(b, v...) }); n != len(v) {
-						t.Fatalf("%d bytes put, want %d", n, len(v))
-					}
-					model[k] = v
-				}
-			}
+			fillRecord(t, r, model, key)
 			if err := s.Commit(t.Context(), r); err != nil {
 				t.Fatal(err)
 			}
-			if rapid.Bool().Draw(t, "renew") {
-				read.Renew()
-				seen = maps.Clone(model)
+			switch rapid.IntRange(0, 7).Draw(t, "then") {
+			case 0:
+				pasts = append(pasts, past{s.Snapshot(), maps.Clone(model)})
+			case 1:
+				for _, p := range pasts {
+					p.snap.Close()
+				}
+				pasts = nil
+			case 2:
+				if o.Dir == "" || len(pasts) > 0 {
+					break
+				}
+				read.Close()
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				s = open(t, o)
+				read = s.NewReader()
 			}
-			same(t, read.snap, seen)
-			v := s.Snapshot()
-			same(t, v, model)
-			v.Close()
+			same(t, read.snap, model)
+			for _, p := range pasts {
+				same(t, p.snap, p.was)
+			}
 		}
+		for _, p := range pasts {
+			p.snap.Close()
+		}
+		read.Close()
 	})
+}
+
+// fillRecord draws changes, and makes them to the model.
+func fillRecord(t *rapid.T, r *Record, model map[string]string, key *rapid.Generator[string]) {
+	r.Reset()
+	for range rapid.IntRange(0, 5).Draw(t, "changes") {
+		k, v := key.Draw(t, "key"), rapid.StringN(0, 40, 200).Draw(t, "value")
+		switch rapid.IntRange(0, 2).Draw(t, "how") {
+		case 0:
+			r.Delete([]byte(k))
+			delete(model, k)
+		case 1:
+			r.Put([]byte(k), []byte(v))
+			model[k] = v
+		default:
+			if n := r.PutFunc([]byte(k), func(b []byte) []byte { return append(b, v...) }); n != len(v) {
+				t.Fatalf("%d bytes put, want %d", n, len(v))
+			}
+			model[k] = v
+		}
+	}
 }
 
 func same(t *rapid.T, v *Snapshot, want map[string]string) {
@@ -206,7 +245,7 @@ func TestCommitWhole(t *testing.T) {
 		_ = v.Scan([]byte("k"), nil, func(_, _ []byte) bool { n++; return true })
 		return n
 	}
-	if err := s.Commit(t.Context(), fill(2*entries, 1)); err == nil || left() != 0 {
+	if err := s.Commit(t.Context(), fill(changesMax+1, 1)); err == nil || left() != 0 {
 		t.Fatalf("too many changes: %v, %d left", err, left())
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -257,9 +296,10 @@ func TestFormat(t *testing.T) {
 		}
 	}
 	f("", nil, "")
-	f(`{"format":1,"key_groups":256}`, nil, "")
-	f(`{"format":2,"key_groups":256}`, ErrNewerFormat, "has format 2")
-	f(`{"format":1,"key_groups":16}`, nil, "not one that millrace ever wrote")
+	f(`{"format":2,"key_groups":256}`, nil, "")
+	f(`{"format":3,"key_groups":256}`, ErrNewerFormat, "has format 3")
+	f(`{"format":1,"key_groups":256}`, nil, "never released")
+	f(`{"format":2,"key_groups":16}`, nil, "not one that millrace ever wrote")
 	f(`{"format":0,"key_groups":256}`, nil, "not one that millrace ever wrote")
 	f(`{"for`, nil, "not a format file")
 }
@@ -279,7 +319,7 @@ func TestLockedAndReopened(t *testing.T) {
 	if got, ok, err := s.Get(nil, []byte("k")); string(got) != "v" || !ok || err != nil {
 		t.Fatalf("%q %v %v", got, ok, err)
 	}
-	if raw, err := os.ReadFile(filepath.Join(dir, "FORMAT.json")); err != nil || strings.TrimSpace(string(raw)) != `{"format":1,"key_groups":256}` {
+	if raw, err := os.ReadFile(filepath.Join(dir, "FORMAT.json")); err != nil || strings.TrimSpace(string(raw)) != `{"format":2,"key_groups":256}` {
 		t.Fatalf("%s %v", raw, err)
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -17,12 +19,16 @@ type Options struct {
 	Sync     bool   // sync each commit to disk: survives power loss, not only a crash of the program
 	Virtual  bool   // no background compaction: for tests in virtual time
 	ReadOnly bool
-	MemTable int64 // bytes of a Badger memtable; bounds a transaction to about 15 % of it
+	MemTable int64 // bytes of a Badger memtable
+	LogBytes int64 // of the epoch log: what is older moves to Badger
 }
 
 func (o Options) withDefaults() Options {
 	if o.MemTable == 0 {
-		o.MemTable = 64 << 20 // a transaction of about 9.6 MB: several epochs' worth
+		o.MemTable = 64 << 20 // larger ones were no faster
+	}
+	if o.LogBytes == 0 {
+		o.LogBytes = 256 << 20 // a quarter of a million changes of persons; read in half a second at the start
 	}
 	return o
 }
@@ -30,10 +36,25 @@ func (o Options) withDefaults() Options {
 // ErrLocked says that another process has the store open.
 var ErrLocked = errors.New("another process has the data directory open")
 
-// Store is one Badger database. Safe for concurrent use; only one goroutine at a
-// time may call Commit.
+// Store is one Badger database with an epoch log before it. Safe for concurrent use;
+// only one goroutine at a time may call Commit.
 type Store struct {
-	db *badger.DB
+	db       *badger.DB
+	logBytes int64
+	part     int64 // size at which a segment of the epoch log is full
+
+	mu        sync.RWMutex // never held while anything is written to disk
+	wal       wal
+	over      overlay
+	snapshots map[*Snapshot]struct{} // those that are isolated
+	readers   map[*Snapshot]struct{} // all that read Badger
+	baseTs    uint64                 // what of Badger is whole
+	broken    error                  // no commit can follow
+	busy      bool                   // a segment is being merged
+
+	wake   chan struct{} // tells merging that there may be something to do
+	merged chan struct{} // closed when merging has ended
+	room   *sync.Cond    // a segment was merged
 }
 
 // Open opens or makes the store in o.Dir. It answers ErrNewerFormat when a newer
@@ -48,9 +69,9 @@ func Open(o Options) (*Store, error) {
 			return nil, err
 		}
 	}
-	db, err := badger.Open(badgerOptions(o))
+	db, err := badger.OpenManaged(badgerOptions(o))
 	for tries := 0; err != nil && isHalfDeleted(err) && !o.ReadOnly && tries < halfDeletedMax; tries++ {
-		db, err = badger.Open(badgerOptions(o))
+		db, err = badger.OpenManaged(badgerOptions(o))
 	}
 	if err != nil {
 		if o.Dir != "" && isLocked(err) {
@@ -58,14 +79,61 @@ func Open(o Options) (*Store, error) {
 		}
 		return nil, fmt.Errorf("open the state in %s: %w", o.Dir, err)
 	}
-	return &Store{db: db}, nil
+	s := &Store{
+		db: db, logBytes: o.LogBytes, part: max(o.LogBytes/16, 1), baseTs: db.MaxVersion(),
+		snapshots: make(map[*Snapshot]struct{}), readers: make(map[*Snapshot]struct{}),
+		wake: make(chan struct{}, 1), merged: make(chan struct{}),
+	}
+	s.room = sync.NewCond(s.mu.RLocker())
+	if err := s.openLog(o); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	go s.merging()
+	s.mayMerge()
+	return s, nil
+}
+
+// openLog reads the epoch log and begins a new segment of it.
+func (s *Store) openLog(o Options) error {
+	s.wal.sync = o.Sync
+	if o.Dir != "" {
+		s.wal.dir = filepath.Join(o.Dir, "epochs")
+		if !o.ReadOnly {
+			if err := os.MkdirAll(s.wal.dir, 0o700); err != nil {
+				return fmt.Errorf("make the directory of the epoch log: %w", err)
+			}
+		}
+		var err error
+		if s.wal.segments, err = openSegments(s.wal.dir, o.ReadOnly); err != nil {
+			return err
+		}
+		if err := s.replay(o.ReadOnly); err != nil {
+			return err
+		}
+	}
+	if o.ReadOnly {
+		s.broken = errors.New("the state is open for reading only")
+		return nil
+	}
+	var last *segment
+	if n := len(s.wal.segments); n > 0 {
+		if last = s.wal.segments[n-1]; last.size == 0 {
+			return nil
+		}
+	}
+	next, err := s.wal.following(last, s.wal.number)
+	if err != nil {
+		return err
+	}
+	s.wal.segments = append(s.wal.segments, next)
+	return nil
 }
 
 func badgerOptions(o Options) badger.Options {
 	b := badger.DefaultOptions(o.Dir).
 		WithLogger(nil).
 		WithInMemory(o.Dir == "").
-		WithSyncWrites(o.Sync).
+		WithSyncWrites(o.Dir != ""). // what moved here is gone from the epoch log
 		WithReadOnly(o.ReadOnly).
 		WithDetectConflicts(false). // one writer
 		WithNumVersionsToKeep(1).
@@ -73,6 +141,7 @@ func badgerOptions(o Options) badger.Options {
 		WithBlockCacheSize(0).         // only pays with compression; the page cache does the rest
 		WithMetricsEnabled(false).
 		WithMemTableSize(o.MemTable).
+		WithValueLogFileSize(4 * o.MemTable). // hardly any value is large enough to go there
 		WithNumMemtables(3)
 	if o.Virtual {
 		b = b.WithNumCompactors(0)
@@ -99,9 +168,23 @@ func isHalfDeleted(err error) bool {
 	return strings.HasSuffix(err.Error(), "Create a new file")
 }
 
-// Close writes what Badger still holds and closes it.
+// Close writes what Badger still holds and closes it. What stands in the epoch log
+// stays there. Nobody may use the store, or a snapshot of it, any more.
 func (s *Store) Close() error {
-	if err := s.db.Close(); err != nil {
+	close(s.wake)
+	<-s.merged
+	var errs []error
+	for _, seg := range s.wal.segments {
+		if seg.file == nil {
+			continue
+		}
+		if seg == s.wal.active() && s.broken == nil {
+			errs = append(errs, seg.file.Sync())
+		}
+		errs = append(errs, seg.file.Close())
+	}
+	errs = append(errs, s.db.Close())
+	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close the state: %w", err)
 	}
 	return nil
@@ -114,129 +197,75 @@ func (s *Store) Get(dst, key []byte) ([]byte, bool, error) {
 	return v.Get(dst, key)
 }
 
-// Commit writes r as one transaction: all of it or nothing.
+// Commit writes r: all of it or nothing. When writing fails the store takes no more.
 func (s *Store) Commit(ctx context.Context, r *Record) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	txn := s.db.NewTransaction(true)
-	defer txn.Discard()
-	for i := range r.ops {
-		op := &r.ops[i]
-		key := r.buf[op.key : op.key+op.keyLen]
-		var err error
-		if op.del {
-			err = txn.Delete(key)
-		} else {
-			err = txn.SetEntry(&badger.Entry{Key: key, Value: r.buf[op.val : op.val+op.valLen]})
-		}
-		if err != nil {
-			return fmt.Errorf("commit of %d changes, %d bytes: %w", len(r.ops), len(r.buf), err)
-		}
+	if err := s.waitForRoom(); err != nil {
+		return err
 	}
-	if err := txn.Commit(); err != nil {
-		return fmt.Errorf("commit of %d changes, %d bytes: %w", len(r.ops), len(r.buf), err)
+	if len(r.ops) > changesMax || len(r.buf) > recordMax/2 {
+		return fmt.Errorf("a commit of %d changes, %d bytes is over the limit", len(r.ops), len(r.buf))
+	}
+	seg, head := s.wal.active(), s.wal.encode(r)
+	at := seg.size + int64(len(head))
+	end := at + int64(len(r.buf))
+	var next *segment
+	err := s.wal.write(seg, head, r.buf)
+	if err == nil && end >= s.part {
+		next, err = s.wal.following(seg, s.wal.number+1)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.broken = fmt.Errorf("commit of %d changes, %d bytes: %w", len(r.ops), len(r.buf), err)
+		return s.broken
+	}
+	if seg.file == nil {
+		seg.mem = append(append(seg.mem, head...), r.buf...)
+	}
+	s.wal.number++
+	seg.size, seg.last = end, s.wal.number
+	for i := range r.ops {
+		o := &r.ops[i]
+		v := version{segment: seg, at: -1, number: s.wal.number}
+		if !o.del {
+			v.at, v.size = at+int64(o.val), int32(o.valLen) //nolint:gosec // below recordMax
+		}
+		s.note(r.buf[o.key:o.key+o.keyLen], v)
+	}
+	if next != nil {
+		s.wal.segments = append(s.wal.segments, next)
 	}
 	return nil
 }
 
-// Limits are the largest record that one transaction takes, with room to spare.
-func (s *Store) Limits() (entries, bytes int) {
-	return int(s.db.MaxBatchCount()) * 8 / 10, int(s.db.MaxBatchSize()) * 7 / 10
+// waitForRoom holds commits up while merging trails far behind, and tells it to go on.
+func (s *Store) waitForRoom() error {
+	s.mayMerge()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for s.broken == nil && s.busy && s.wal.bytes() > 2*s.logBytes {
+		s.room.Wait()
+	}
+	return s.broken
 }
+
+func (s *Store) mayMerge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Limits are the largest record that a commit takes, with room to spare.
+func (s *Store) Limits() (entries, bytes int) { return 1 << 18, 32 << 20 }
 
 // Size is the space that the store's files take, in bytes.
 func (s *Store) Size() int64 {
 	lsm, vlog := s.db.Size()
-	return lsm + vlog
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return lsm + vlog + s.wal.bytes()
 }
-
-// Snapshot is a consistent reading of everything committed so far. Close it.
-func (s *Store) Snapshot() *Snapshot {
-	return &Snapshot{txn: s.db.NewTransaction(false)}
-}
-
-// Snapshot reads the store as of one commit. One goroutine at a time.
-type Snapshot struct {
-	txn *badger.Txn
-}
-
-// Close ends the snapshot.
-func (v *Snapshot) Close() { v.txn.Discard() }
-
-// Get appends the value of key to dst and says whether there is one.
-func (v *Snapshot) Get(dst, key []byte) ([]byte, bool, error) {
-	item, err := v.txn.Get(key)
-	if errors.Is(err, badger.ErrKeyNotFound) {
-		return dst, false, nil
-	}
-	if err != nil {
-		return dst, false, fmt.Errorf("read state: %w", err)
-	}
-	err = item.Value(func(val []byte) error {
-		dst = append(dst, val...)
-		return nil
-	})
-	if err != nil {
-		return dst, false, fmt.Errorf("read state: %w", err)
-	}
-	return dst, true, nil
-}
-
-// Scan calls fn for each key that begins with prefix, in order, from the first key
-// at or after from, until fn answers false. Key and value are valid until fn returns.
-func (v *Snapshot) Scan(prefix, from []byte, fn func(key, value []byte) bool) error {
-	o := badger.DefaultIteratorOptions
-	o.Prefix = prefix
-	o.PrefetchSize = 64
-	it := v.txn.NewIterator(o)
-	defer it.Close()
-	if len(from) == 0 {
-		from = prefix
-	}
-	for it.Seek(from); it.ValidForPrefix(prefix); it.Next() {
-		item := it.Item()
-		goOn := true
-		err := item.Value(func(val []byte) error {
-			goOn = fn(item.Key(), val)
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("scan state: %w", err)
-		}
-		if !goOn {
-			return nil
-		}
-	}
-	return nil
-}
-
-// Reader reads the store as of its last renewal. While a commit is under way Badger
-// makes every new transaction wait for it, so the engine's cells read through one
-// that is older: what is younger stands in their caches. One goroutine at a time.
-type Reader struct {
-	store *Store
-	snap  *Snapshot
-}
-
-// NewReader makes a reader that sees everything committed so far.
-func (s *Store) NewReader() *Reader {
-	return &Reader{store: s, snap: s.Snapshot()}
-}
-
-// Renew makes the reader see everything committed so far.
-func (r *Reader) Renew() {
-	r.snap.Close()
-	r.snap = r.store.Snapshot()
-}
-
-// Get appends the value of key to dst and says whether there is one.
-func (r *Reader) Get(dst, key []byte) ([]byte, bool, error) { return r.snap.Get(dst, key) }
-
-// Scan is Snapshot.Scan.
-func (r *Reader) Scan(prefix, from []byte, fn func(key, value []byte) bool) error {
-	return r.snap.Scan(prefix, from, fn)
-}
-
-// Close ends the reader.
-func (r *Reader) Close() { r.snap.Close() }

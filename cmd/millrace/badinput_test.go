@@ -451,7 +451,7 @@ func TestNewerData(t *testing.T) {
 	if !errors.Is(err, state.ErrNewerFormat) {
 		t.Fatalf("got %v, want ErrNewerFormat", err)
 	}
-	for _, part := range []string{"format 99", "reads up to 1", "newer millrace"} {
+	for _, part := range []string{"format 99", "reads up to 2", "newer millrace"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not say %q", err, part)
 		}

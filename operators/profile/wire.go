@@ -24,17 +24,20 @@ type Wire struct {
 
 // ReadWire begins to read b, whose first byte is the version of the value's schema.
 // It answers that version, which is 1 to newest, and refuses newer ones with ErrNewer.
-func ReadWire(b []byte, newest byte) (*Wire, byte) {
-	w := &Wire{s: string(b), at: 1}
+func ReadWire(b []byte, newest byte) (*Wire, byte) { return ReadWireText(string(b), newest) }
+
+// ReadWireText is ReadWire of a text; the strings that are read are pieces of it.
+func ReadWireText(s string, newest byte) (*Wire, byte) {
+	w := &Wire{s: s, at: 1}
 	switch {
-	case len(b) == 0 || b[0] == 0:
+	case s == "" || s[0] == 0:
 		w.err = fmt.Errorf("%w: no schema version", ErrDamaged)
 		return w, 0
-	case b[0] > newest:
-		w.err = fmt.Errorf("%w: schema %d, this program knows up to %d", ErrNewer, b[0], newest)
+	case s[0] > newest:
+		w.err = fmt.Errorf("%w: schema %d, this program knows up to %d", ErrNewer, s[0], newest)
 		return w, 0
 	}
-	return w, b[0]
+	return w, s[0]
 }
 
 // Err is the first error, also when something is left over.

@@ -2,7 +2,6 @@ package recommend
 
 import (
 	"slices"
-	"strings"
 
 	"millrace/operators/event"
 	"millrace/operators/profile"
@@ -21,8 +20,9 @@ type Touch struct {
 }
 
 // Touches appends to dst what an event means to items, given what it changed in the
-// person's picture. A pair is told to both its items. The strings of a touch belong to
-// it.
+// person's picture. A pair is told to both its items. The strings of a touch are those
+// of the event and the picture, and the memory behind dst is used again: touches are
+// good until the next call.
 //
 // A view that is new in its window costs 1 + SeenPairs touches, and one for the totals
 // if it begins the window; a repeated view costs none. An order of n items costs n + 1.
@@ -42,23 +42,32 @@ func (r *Recommender) Touches(dst []Touch, e *event.Event, ch *profile.Change, p
 	return dst
 }
 
+// another appends a touch without others, in memory that an earlier call used.
+func another(dst []Touch, t Touch) []Touch {
+	if len(dst) < cap(dst) {
+		t.Others = dst[:len(dst)+1][len(dst)].Others[:0]
+	}
+	return append(dst, t)
+}
+
 func (r *Recommender) viewed(dst []Touch, e *event.Event, ch *profile.Change, p *profile.Person) []Touch {
 	if ch.NewWindow {
-		dst = append(dst, Touch{Relation: Seen, Own: 1, Time: e.Time})
+		dst = another(dst, Touch{Relation: Seen, Own: 1, Time: e.Time})
 	}
 	for n, id := range ch.Viewed {
-		others := make([]string, 0, r.o.SeenPairs)
+		dst = another(dst, Touch{Item: id, Relation: Seen, Own: 1, Time: e.Time, Facts: factsOf(e, id)})
+		own := &dst[len(dst)-1]
 		for i := range p.Viewed {
 			v := &p.Viewed[i]
-			if len(others) == r.o.SeenPairs || v.At < p.Window {
+			if len(own.Others) == r.o.SeenPairs || v.At < p.Window {
 				break // newest first
 			}
 			// Of two items of one event the later one tells of the pair.
 			if v.ID != id && !slices.Contains(ch.Viewed[n+1:], v.ID) {
-				others = append(others, v.ID)
+				own.Others = append(own.Others, v.ID)
 			}
 		}
-		dst = join(dst, Seen, id, others, e)
+		dst = tell(dst, own)
 	}
 	return dst
 }
@@ -68,60 +77,57 @@ func (r *Recommender) carted(dst []Touch, e *event.Event, ch *profile.Change, p 
 	if !ok {
 		return dst
 	}
-	total := Touch{Relation: Carted, Time: e.Time, Others: slices.Clone(ch.Added)}
+	dst = another(dst, Touch{Relation: Carted, Time: e.Time})
+	total := &dst[len(dst)-1]
+	total.Others = append(total.Others, ch.Added...)
 	if ch.NewCart {
 		total.Own = 1
 	}
-	dst = append(dst, total)
 	for n, id := range ch.Added {
-		others := make([]string, 0, r.o.CartedPairs)
-		for i := len(c.Items) - 1; i >= 0 && len(others) < r.o.CartedPairs; i-- {
+		dst = another(dst, Touch{Item: id, Relation: Carted, Own: 1, Time: e.Time, Facts: factsOf(e, id)})
+		own := &dst[len(dst)-1]
+		for i := len(c.Items) - 1; i >= 0 && len(own.Others) < r.o.CartedPairs; i-- {
 			if o := c.Items[i].ID; o != id && !slices.Contains(ch.Added[n+1:], o) {
-				others = append(others, o)
+				own.Others = append(own.Others, o)
 			}
 		}
-		dst = join(dst, Carted, id, others, e)
+		dst = tell(dst, own)
 	}
 	return dst
 }
 
-// join tells an item and the others that they now share a unit.
-func join(dst []Touch, r Relation, id string, others []string, e *event.Event) []Touch {
-	dst = append(dst, Touch{Item: id, Relation: r, Own: 1, Others: others, Time: e.Time, Facts: factsOf(e, id)})
-	self := []string{id}
+// tell tells the others of a touch, too, that they now share a unit with its item.
+func tell(dst []Touch, own *Touch) []Touch {
+	t := Touch{Relation: own.Relation, Time: own.Time}
+	id, others := own.Item, own.Others
 	for _, o := range others {
-		dst = append(dst, Touch{Item: o, Relation: r, Others: self, Time: e.Time})
+		t.Item = o
+		dst = another(dst, t)
+		last := &dst[len(dst)-1]
+		last.Others = append(last.Others, id)
 	}
 	return dst
 }
 
 func bought(dst []Touch, e *event.Event, ch *profile.Change) []Touch {
-	all := slices.Clone(ch.Bought)
-	dst = append(dst, Touch{Relation: Bought, Own: 1, Others: all, Time: e.Time})
-	arena := make([]string, 0, len(all)*(len(all)-1))
-	for i, id := range all {
-		from := len(arena)
-		arena = append(append(arena, all[:i]...), all[i+1:]...)
-		dst = append(dst, Touch{Item: id, Relation: Bought, Own: 1, Others: arena[from:len(arena):len(arena)], Time: e.Time, Facts: factsOf(e, id)})
+	dst = another(dst, Touch{Relation: Bought, Own: 1, Time: e.Time})
+	total := &dst[len(dst)-1]
+	total.Others = append(total.Others, ch.Bought...)
+	for i, id := range ch.Bought {
+		dst = another(dst, Touch{Item: id, Relation: Bought, Own: 1, Time: e.Time, Facts: factsOf(e, id)})
+		own := &dst[len(dst)-1]
+		own.Others = append(append(own.Others, ch.Bought[:i]...), ch.Bought[i+1:]...)
 	}
 	return dst
 }
 
-// factsOf copies what an event says of an item, in one piece.
+// factsOf is what an event says of an item.
 func factsOf(e *event.Event, id string) Facts {
 	for i := range e.Products {
-		d := &e.Products[i]
-		if d.ID != id {
-			continue
+		if d := &e.Products[i]; d.ID == id {
+			return Facts{Name: d.Name, Category: d.Category, URL: d.URL, ImageURL: d.ImageURL,
+				Currency: e.Currency, Price: d.Price, HasPrice: d.HasPrice}
 		}
-		all := strings.Join([]string{d.Name, d.Category, d.URL, d.ImageURL, e.Currency}, "")
-		cut := func(s string) string {
-			head := all[:len(s)]
-			all = all[len(s):]
-			return head
-		}
-		return Facts{Name: cut(d.Name), Category: cut(d.Category), URL: cut(d.URL), ImageURL: cut(d.ImageURL),
-			Currency: cut(e.Currency), Price: d.Price, HasPrice: d.HasPrice}
 	}
 	return Facts{}
 }

@@ -35,21 +35,19 @@ func AppendTouch(b []byte, t *Touch) []byte {
 	return append(b, 0)
 }
 
-// ReadTouch reads what AppendTouch wrote. It answers profile.ErrNewer or
-// profile.ErrDamaged, wrapped with the facts. It keeps nothing of b.
-func ReadTouch(b []byte) (*Touch, error) {
-	w, _ := profile.ReadWire(b, touchSchema)
-	t := &Touch{Relation: Relation(w.Byte())}
+// ReadTouch reads what AppendTouch wrote into t, whose memory is used again. It answers
+// profile.ErrNewer or profile.ErrDamaged, wrapped with the facts. The strings of t are
+// pieces of s.
+func ReadTouch(t *Touch, s string) error {
+	w, _ := profile.ReadWireText(s, touchSchema)
+	*t = Touch{Relation: Relation(w.Byte()), Others: t.Others[:0]}
 	if t.Relation >= RelationCount {
 		w.Fail("relation of unknown kind")
 	}
 	t.Own = uint32(w.Int(1<<32 - 1))
 	t.Time = w.Varint()
-	if n := w.Len(len(b), 1); n > 0 {
-		t.Others = make([]string, n)
-	}
-	for i := range t.Others {
-		t.Others[i] = w.String()
+	for range w.Len(len(s), 1) {
+		t.Others = append(t.Others, w.String())
 	}
 	if w.Byte() == 1 {
 		f := &t.Facts
@@ -59,5 +57,11 @@ func ReadTouch(b []byte) (*Touch, error) {
 		f.Price = event.Money(w.Varint())
 		f.HasPrice = w.Byte() == 1
 	}
-	return t, w.Err()
+	return w.Err()
+}
+
+// TouchReader makes a function that reads touches, each into the memory of the last.
+func TouchReader() func(s string) (*Touch, error) {
+	t := &Touch{}
+	return func(s string) (*Touch, error) { return t, ReadTouch(t, s) }
 }

@@ -26,8 +26,8 @@ func TestTouchWire(t *testing.T) {
 				Price: event.Money(rapid.Int64().Draw(rt, "price")), HasPrice: rapid.Bool().Draw(rt, "has"),
 			}
 		}
-		got, err := ReadTouch(AppendTouch(nil, want))
-		if err != nil {
+		got := &Touch{}
+		if err := ReadTouch(got, string(AppendTouch(nil, want))); err != nil {
 			rt.Fatal(err)
 		}
 		if !reflect.DeepEqual(got, want) {
@@ -41,11 +41,11 @@ func FuzzReadTouch(f *testing.F) {
 	f.Add([]byte{2})
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		touch, err := ReadTouch(b)
-		if err != nil {
+		touch := &Touch{}
+		if err := ReadTouch(touch, string(b)); err != nil {
 			return
 		}
-		if _, err := ReadTouch(AppendTouch(nil, touch)); err != nil {
+		if err := ReadTouch(&Touch{}, string(AppendTouch(nil, touch))); err != nil {
 			t.Fatalf("cannot read its own writing: %v", err)
 		}
 	})

@@ -1,0 +1,345 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The epoch log is the truth of a store: a record is committed when it stands there
+// whole. It is a row of files, segments, that are only ever appended to; each record has
+// a number, one higher than the record before it. What is still valid in the oldest
+// segment moves to Badger, a good while later, and the segment is removed: a value that
+// changed again meanwhile is never written to Badger, whose every byte costs many times
+// that of a byte appended here.
+//
+// A record in a segment, numbers little-endian:
+//
+//	length(4) crc(4) number(8) table(4) headcrc(4)  table  keys and values
+//
+// length counts all behind the head, crc is its CRC-32C, headcrc that of the 20 bytes
+// before it. The table has for each change the length of its key and that of its value
+// plus one, or 0 for a removal, as uvarints; keys and values follow in that order.
+const headBytes = 24
+
+// ErrDamaged says that a file of the state is not what was written.
+var ErrDamaged = errors.New("the state is damaged")
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // constant
+
+// segment is one file of the epoch log, or a piece of memory in a store without a
+// directory. Its file is never closed while a reader may hold it: the collector does.
+type segment struct {
+	id   uint64
+	path string
+	file *os.File
+	mem  []byte
+	size int64
+	base uint64 // number of the last record before it
+	last uint64 // number of the last record in it, or before it
+}
+
+// wal is the epoch log. The store's lock guards number, segments and what is in them;
+// only the goroutine that commits changes them, but for the removal of old segments.
+type wal struct {
+	dir      string // "" keeps it in memory
+	sync     bool
+	segments []*segment // oldest first; the last one is appended to
+	number   uint64     // of the last record
+	head     []byte     // memory for encode
+}
+
+func (w *wal) bytes() (n int64) {
+	for _, s := range w.segments {
+		n += s.size
+	}
+	return n
+}
+
+// active is the segment that is appended to.
+func (w *wal) active() *segment { return w.segments[len(w.segments)-1] }
+
+// following makes the segment behind last, which ends with the record of that number and
+// is then whole on the disk.
+func (w *wal) following(last *segment, number uint64) (*segment, error) {
+	s := &segment{id: 1}
+	if last != nil {
+		s.id, s.base, s.last = last.id+1, number, number
+	}
+	if w.dir == "" {
+		return s, nil
+	}
+	if last != nil {
+		if err := last.file.Sync(); err != nil {
+			return nil, fmt.Errorf("sync the epoch log: %w", err)
+		}
+	}
+	s.path = filepath.Join(w.dir, fmt.Sprintf("%012d-%d.log", s.id, s.base))
+	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("begin a segment of the epoch log: %w", err)
+	}
+	s.file = f
+	return s, syncDir(w.dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // ours
+	if err != nil {
+		return fmt.Errorf("sync the epoch log's directory: %w", err)
+	}
+	defer func() { _ = d.Close() }()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("sync the epoch log's directory: %w", err)
+	}
+	return nil
+}
+
+// encode makes the head and the table of a record. They are valid until the next call.
+func (w *wal) encode(r *Record) []byte {
+	b := append(w.head[:0], make([]byte, headBytes)...)
+	for i := range r.ops {
+		o := &r.ops[i]
+		b = binary.AppendUvarint(b, uint64(o.keyLen)) //nolint:gosec // a length
+		if o.del {
+			b = append(b, 0)
+		} else {
+			b = binary.AppendUvarint(b, uint64(o.valLen)+1) //nolint:gosec // a length
+		}
+	}
+	w.head = b
+	table := len(b) - headBytes
+	length := table + len(r.buf)
+	crc := crc32.Update(crc32.Checksum(b[headBytes:], castagnoli), castagnoli, r.buf)
+	binary.LittleEndian.PutUint32(b, uint32(length)) //nolint:gosec // below recordMax
+	binary.LittleEndian.PutUint32(b[4:], crc)
+	binary.LittleEndian.PutUint64(b[8:], w.number+1)
+	binary.LittleEndian.PutUint32(b[16:], uint32(table)) //nolint:gosec // below length
+	binary.LittleEndian.PutUint32(b[20:], crc32.Checksum(b[:20], castagnoli))
+	return b
+}
+
+// The largest record. An engine closes its epochs far below, see Limits.
+const (
+	recordMax  = 256 << 20
+	changesMax = 1 << 20
+)
+
+// write appends to a segment's file. After an error the file is as before.
+func (w *wal) write(s *segment, head, body []byte) error {
+	if s.file == nil {
+		return nil
+	}
+	_, err := s.file.WriteAt(head, s.size)
+	if err == nil {
+		_, err = s.file.WriteAt(body, s.size+int64(len(head)))
+	}
+	if err == nil && w.sync {
+		err = s.file.Sync()
+	}
+	if err != nil {
+		err = fmt.Errorf("write the epoch log: %w", err)
+		if cut := s.file.Truncate(s.size); cut != nil {
+			err = errors.Join(err, fmt.Errorf("take back what was written: %w", cut))
+		}
+	}
+	return err
+}
+
+// read appends a value to dst. mem is the segment's memory, as the lock showed it.
+func (v *version) read(dst []byte, mem []byte) ([]byte, error) {
+	n, size := len(dst), int(v.size)
+	dst = slices.Grow(dst, size)[:n+size]
+	if v.segment.file == nil {
+		copy(dst[n:], mem[v.at:])
+		return dst, nil
+	}
+	if _, err := v.segment.file.ReadAt(dst[n:], v.at); err != nil {
+		return dst[:n], fmt.Errorf("read %s at byte %d: %w", v.segment.path, v.at, err)
+	}
+	return dst, nil
+}
+
+// each calls fn for every change in the segment, in order, with the number of its record
+// and the place of its value, -1 for a removal. Key and value are valid until it returns.
+// It answers the number of the last record. A record at the end that was never written
+// whole ends it: then torn is where it begins, else -1.
+func (s *segment) each(tail bool, fn func(number uint64, key, value []byte, at int64)) (last uint64, torn int64, err error) {
+	var data []byte
+	if s.file == nil {
+		data = s.mem
+	} else {
+		data = make([]byte, s.size)
+		if _, err := s.file.ReadAt(data, 0); err != nil && !errors.Is(err, io.EOF) {
+			return 0, -1, fmt.Errorf("read %s: %w", s.path, err)
+		}
+	}
+	last = s.base
+	for at := int64(0); at < int64(len(data)); {
+		head, body, why := cutRecord(data[at:])
+		if why == "" && head.number != last+1 {
+			why = "a record is out of its turn"
+		}
+		if why != "" {
+			if tail && isTorn(data[at:]) {
+				return last, at, nil
+			}
+			return last, -1, fmt.Errorf("%w: %s: %s at byte %d: restore a backup, or remove the directory and read the log again", ErrDamaged, s.path, why, at)
+		}
+		last = head.number
+		eachChange(body, head.table, func(key, value []byte, from int) {
+			if from >= 0 {
+				from += int(at) + headBytes
+			}
+			fn(last, key, value, int64(from))
+		})
+		at += headBytes + int64(len(body))
+	}
+	return last, -1, nil
+}
+
+// recordHead is what stands before a record.
+type recordHead struct {
+	number uint64
+	table  int
+}
+
+// cutRecord reads the record at the beginning of data; why says what is wrong with it.
+func cutRecord(data []byte) (h recordHead, body []byte, why string) {
+	if len(data) < headBytes {
+		return h, nil, "the head of a record is cut off"
+	}
+	if crc32.Checksum(data[:20], castagnoli) != binary.LittleEndian.Uint32(data[20:]) {
+		return h, nil, "the head of a record does not match its checksum"
+	}
+	length := int64(binary.LittleEndian.Uint32(data))
+	h.number = binary.LittleEndian.Uint64(data[8:])
+	h.table = int(binary.LittleEndian.Uint32(data[16:]))
+	if length > int64(len(data)-headBytes) {
+		return h, nil, "a record is cut off"
+	}
+	body = data[headBytes : headBytes+length]
+	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(data[4:]) {
+		return h, nil, "a record does not match its checksum"
+	}
+	if !validTable(body, h.table) {
+		return h, nil, "a record's table does not fit it"
+	}
+	return h, body, ""
+}
+
+// isTorn tells whether what cannot be read is the last thing in its file and may be what
+// a crash left of a record that was being written: shorter than it says, or not all
+// there. A record with another one behind it was whole once.
+func isTorn(data []byte) bool {
+	if len(data) < headBytes || crc32.Checksum(data[:20], castagnoli) != binary.LittleEndian.Uint32(data[20:]) {
+		return len(data) < headBytes || !slices.ContainsFunc(data, func(b byte) bool { return b != 0 })
+	}
+	return headBytes+int64(binary.LittleEndian.Uint32(data)) >= int64(len(data))
+}
+
+// validTable tells whether the changes of a table fill the body.
+func validTable(body []byte, table int) bool {
+	if table < 0 || table > len(body) {
+		return false
+	}
+	rest, left := body[:table], uint64(len(body)-table) //nolint:gosec // a length
+	for len(rest) > 0 {
+		key, n := binary.Uvarint(rest)
+		if n <= 0 {
+			return false
+		}
+		value, m := binary.Uvarint(rest[n:])
+		if m <= 0 || key > left {
+			return false
+		}
+		left -= key
+		if value > 0 {
+			if value-1 > left {
+				return false
+			}
+			left -= value - 1
+		}
+		rest = rest[n+m:]
+	}
+	return left == 0
+}
+
+// eachChange calls fn for every change of a valid record with the place of its value in
+// the body, -1 for a removal.
+func eachChange(body []byte, table int, fn func(key, value []byte, at int)) {
+	at := table
+	for rest := body[:table]; len(rest) > 0; {
+		k, n := binary.Uvarint(rest)
+		v, m := binary.Uvarint(rest[n:])
+		rest = rest[n+m:]
+		key := body[at : at+int(k)] //nolint:gosec // see validTable
+		at += len(key)
+		if v == 0 {
+			fn(key, nil, -1)
+			continue
+		}
+		fn(key, body[at:at+int(v-1)], at) //nolint:gosec // see validTable
+		at += int(v - 1)                  //nolint:gosec // see validTable
+	}
+}
+
+// segmentNamed reads the name of a segment's file, nil if it is none.
+func segmentNamed(name string) *segment {
+	name, ok := strings.CutSuffix(name, ".log")
+	id, base, dash := strings.Cut(name, "-")
+	if !ok || !dash {
+		return nil
+	}
+	s := &segment{}
+	var err1, err2 error
+	s.id, err1 = strconv.ParseUint(id, 10, 64)
+	s.base, err2 = strconv.ParseUint(base, 10, 64)
+	if err1 != nil || err2 != nil {
+		return nil
+	}
+	s.last = s.base
+	return s
+}
+
+// openSegments finds the segments of a directory, oldest first.
+func openSegments(dir string, readOnly bool) ([]*segment, error) {
+	names, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) && readOnly {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the epoch log: %w", err)
+	}
+	var found []*segment
+	for _, n := range names { // sorted by name
+		s := segmentNamed(n.Name())
+		if s == nil {
+			continue
+		}
+		s.path = filepath.Join(dir, n.Name())
+		flag := os.O_RDWR
+		if readOnly {
+			flag = os.O_RDONLY
+		}
+		var err error
+		if s.file, err = os.OpenFile(s.path, flag, 0); err != nil {
+			return nil, fmt.Errorf("open the epoch log: %w", err)
+		}
+		info, err := s.file.Stat()
+		if err != nil {
+			return nil, fmt.Errorf("open the epoch log: %w", err)
+		}
+		s.size = info.Size()
+		found = append(found, s)
+	}
+	return found, nil
+}

@@ -1,0 +1,210 @@
+package state
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// contents is everything that a store holds.
+func contents(t testing.TB, s *Store) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	v := s.Snapshot()
+	defer v.Close()
+	if err := v.Scan(nil, nil, func(k, val []byte) bool { all[string(k)] = string(val); return true }); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// filled makes a store of n commits and answers what it held after each of them.
+func filled(t testing.TB, dir string, logBytes int64, n int) []map[string]string {
+	t.Helper()
+	s := open(t, Options{Dir: dir, LogBytes: logBytes, MemTable: 8 << 20})
+	was := []map[string]string{{}}
+	r := &Record{}
+	for i := range n {
+		r.Reset()
+		r.Put(fmt.Appendf(nil, "k%d", i%7), bytes.Repeat([]byte{byte('a' + i%26)}, i%50))
+		if i%5 == 0 {
+			r.Delete(fmt.Appendf(nil, "k%d", (i+3)%7))
+		}
+		if err := s.Commit(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		was = append(was, contents(t, s))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return was
+}
+
+func segments(t testing.TB, dir string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "epochs", "*.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// What a crash leaves of the last record is cut off; the state is that of a commit.
+func TestTornRecord(t *testing.T) {
+	const commits = 12
+	dir := t.TempDir()
+	was := filled(t, dir, 1<<20, commits)
+	whole, err := os.ReadFile(segments(t, dir)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(raw []byte) {
+		t.Helper()
+		path := filepath.Join(t.TempDir(), "state")
+		if err := os.CopyFS(path, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		name := segments(t, path)[0]
+		if err := os.WriteFile(name, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := open(t, Options{Dir: path, LogBytes: 1 << 20, MemTable: 8 << 20})
+		defer s.Close()
+		got := contents(t, s)
+		if n := int(s.wal.number); n > commits || !maps.Equal(got, was[n]) {
+			t.Fatalf("%d bytes of %d: %d commits and %v", len(raw), len(whole), n, got)
+		}
+		put(t, s, "after", "it")
+	}
+	for n := 0; n <= len(whole); n += 1 + n%13 {
+		f(whole[:n])
+	}
+	f(append(bytes.Clone(whole), make([]byte, 100)...)) // a file that grew before it was written
+}
+
+// A byte that is not what was written is told, with its place, unless it stands in the
+// last record, which may never have been written whole.
+func TestFlippedByte(t *testing.T) {
+	dir := t.TempDir()
+	was := filled(t, dir, 1200, 60)
+	first := segments(t, dir)[0]
+	whole, err := os.ReadFile(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(whole); i += 1 + i%5 {
+		raw := bytes.Clone(whole)
+		raw[i] ^= 0x10
+		if err := os.WriteFile(first, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(Options{Dir: dir, LogBytes: 1200, MemTable: 8 << 20})
+		if err == nil {
+			s.Close()
+		}
+		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), filepath.Base(first)) || !strings.Contains(err.Error(), "at byte") {
+			t.Fatalf("byte %d flipped: %v", i, err)
+		}
+	}
+	if err := os.WriteFile(first, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, Options{Dir: dir, LogBytes: 1200, MemTable: 8 << 20})
+	defer s.Close()
+	if got := contents(t, s); !maps.Equal(got, was[len(was)-1]) {
+		t.Fatalf("got %v", got)
+	}
+}
+
+// A log that is gone, or a part of it, is told.
+func TestMissingSegment(t *testing.T) {
+	f := func(says string, remove func(names []string) []string) {
+		t.Helper()
+		dir := t.TempDir()
+		filled(t, dir, 1200, 60)
+		names := segments(t, dir)
+		if len(names) < 4 {
+			t.Fatalf("only %d segments", len(names))
+		}
+		for _, name := range remove(names) {
+			if err := os.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := Open(Options{Dir: dir, MemTable: 8 << 20})
+		if err == nil {
+			s.Close()
+		}
+		if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), says) {
+			t.Fatalf("%v, want %q", err, says)
+		}
+	}
+	f("the epoch log is missing", func(names []string) []string { return names })
+	f("the one before it ends at", func(names []string) []string { return names[1:2] })
+	f("and the epoch log those from", func(names []string) []string { return names[:1] })
+}
+
+// A directory that is copied while the store works is what it was at a commit: it is what
+// a crash leaves, moves to Badger included.
+func TestCrashWhileMerging(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, Options{Dir: dir, LogBytes: 3000, MemTable: 8 << 20})
+	defer s.Close()
+	was := []map[string]string{{}}
+	r := &Record{}
+	for i := range 300 {
+		r.Reset()
+		r.Put(fmt.Appendf(nil, "k%d", i%23), bytes.Repeat([]byte{byte('a' + i%26)}, i%50))
+		r.Delete(fmt.Appendf(nil, "k%d", (i*7)%23))
+		if err := s.Commit(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		was = append(was, contents(t, s))
+		if i%30 != 29 {
+			continue
+		}
+		path := filepath.Join(t.TempDir(), "copy")
+		if err := os.CopyFS(path, os.DirFS(dir)); err != nil {
+			continue // a segment was removed meanwhile: that is no crash
+		}
+		c := open(t, Options{Dir: path, LogBytes: 3000, MemTable: 8 << 20})
+		if n := int(c.wal.number); n != i+1 || !maps.Equal(contents(t, c), was[n]) {
+			t.Fatalf("after %d commits: %d and %v, want %v", i+1, n, contents(t, c), was[n])
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// FuzzSegment reads whatever stands in a segment: damage is an error, never a panic.
+func FuzzSegment(f *testing.F) {
+	w := wal{}
+	r := &Record{}
+	r.Put([]byte("key"), []byte("value"))
+	r.Delete([]byte("other"))
+	one := append(bytes.Clone(w.encode(r)), r.buf...)
+	f.Add(one)
+	f.Add(one[:len(one)-1])
+	f.Add([]byte{})
+	f.Add(make([]byte, 100))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		seg := &segment{mem: b, size: int64(len(b))}
+		for _, tail := range []bool{false, true} {
+			_, torn, err := seg.each(tail, func(_ uint64, _, value []byte, at int64) {
+				if at >= 0 && !bytes.Equal(b[at:at+int64(len(value))], value) {
+					t.Fatalf("a value stands at %d", at)
+				}
+			})
+			if err != nil && !errors.Is(err, ErrDamaged) || torn > int64(len(b)) {
+				t.Fatalf("%d, %v", torn, err)
+			}
+		}
+	})
+}
