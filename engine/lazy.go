@@ -46,8 +46,9 @@ func AddLazyStage[T any](g *Graph, name string, encode func(b []byte, v T) []byt
 
 // How far lazy cells may trail.
 const (
-	lazyEpochs = 64     // about a second of recovery under full load
-	lazyValues = 50_000 // dirty values cannot be evicted
+	lazyEpochs = 64       // epochs of messages that stand in the store, and
+	lazyBytes  = 64 << 20 // their size: about two seconds of recovery
+	lazyValues = 50_000   // dirty values cannot be evicted
 	redoPart   = 512 << 10
 )
 
@@ -71,6 +72,7 @@ type redoEntry struct{ at, hash uint32 }
 type redoEpoch struct {
 	epoch uint64
 	parts uint16
+	bytes int
 }
 
 func redoKey(epoch uint64, part uint16) []byte {
@@ -121,7 +123,7 @@ func (l *redoLog) flush(r *state.Record, oldest uint64) {
 			break
 		}
 	}
-	l.kept = append(l.kept, redoEpoch{r.Epoch, parts})
+	l.kept = append(l.kept, redoEpoch{r.Epoch, parts, len(l.buf)})
 	l.buf = l.buf[:0]
 }
 
@@ -155,7 +157,9 @@ func (e *Engine) recover() error {
 			epoch = of
 			e.redo.kept = append(e.redo.kept, redoEpoch{epoch: of})
 		}
-		e.redo.kept[len(e.redo.kept)-1].parts++
+		last := &e.redo.kept[len(e.redo.kept)-1]
+		last.parts++
+		last.bytes += len(value)
 		blob = append(blob, value...)
 		return true
 	})
@@ -268,6 +272,20 @@ func hashKey(key string) uint32 {
 	return h * 0x85ebca6b
 }
 
+// overdue is the newest epoch whose messages stood in the store for long enough.
+func (l *redoLog) overdue(epoch uint64) uint64 {
+	until, bytes := uint64(0), 0
+	if epoch > lazyEpochs {
+		until = epoch - lazyEpochs
+	}
+	for i := len(l.kept) - 1; i >= 0; i-- {
+		if bytes += l.kept[i].bytes; bytes > lazyBytes {
+			return max(until, l.kept[i].epoch)
+		}
+	}
+	return until
+}
+
 // flushLazy writes what lazy cells owe into r: what is overdue, and when there are too
 // many dirty values, or nothing else to do, a slice of the oldest. It answers the
 // oldest epoch whose messages are still needed.
@@ -278,10 +296,7 @@ func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 		if !c.Lazy() {
 			continue
 		}
-		until := uint64(0)
-		if r.Epoch > lazyEpochs {
-			until = r.Epoch - lazyEpochs
-		}
+		until := e.redo.overdue(r.Epoch)
 		if n, _ := c.Dirty(); everything || n > lazyValues {
 			until = r.Epoch
 		}

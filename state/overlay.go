@@ -66,21 +66,21 @@ func (s *Store) note(key []byte, v version) {
 		s.over.set(key, v)
 		return
 	}
+	v.prev = old.prev
 	if s.sees(old.number, v.number) {
-		kept := *old
-		v.prev = &kept
-	} else {
-		v.prev = old.prev
+		v.prev = kept(*old)
 	}
-	for p := &v; p.prev != nil; { // drop what nobody sees any more
+	*old = v
+	for p := old; p.prev != nil; { // drop what nobody sees any more
 		if s.sees(p.prev.number, p.number) {
 			p = p.prev
 		} else {
 			p.prev = p.prev.prev
 		}
 	}
-	*old = v
 }
+
+func kept(v version) *version { return &v }
 
 // sees tells whether a snapshot sees a version that the next one replaced.
 func (s *Store) sees(number, next uint64) bool {
