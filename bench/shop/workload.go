@@ -18,7 +18,12 @@ type WorkloadOptions struct {
 	Zipf   float64       // exponent of the popularity of users and of items; negative: all alike
 	Start  time.Time     // time of the first event
 	Step   time.Duration // event time between two messages, in whole milliseconds
+	Mix    Mix
 }
+
+// Mix is how many of a thousand events are of a kind; the rest are searches, cart views
+// and identify calls in parts of 3, 1 and 2. The zero value is 800, 120, 20, 30.
+type Mix struct{ Views, Adds, Removes, Orders uint64 }
 
 func (o WorkloadOptions) withDefaults() WorkloadOptions {
 	const most = 10_000_000                               // the tables of popularity take 12 bytes each
@@ -27,16 +32,18 @@ func (o WorkloadOptions) withDefaults() WorkloadOptions {
 	o.Items = min(cmp.Or(max(o.Items, 0), 10_000), most)  // a middle-sized shop
 	o.Zipf = max(cmp.Or(o.Zipf, 0.8), 0)                  // between books (0.7) and news (1.0)
 	o.Step = max(cmp.Or(o.Step, 10*time.Millisecond), 0)  // 100 events a second
+	if o.Mix == (Mix{}) {
+		o.Mix = Mix{Views: 800, Adds: 120, Removes: 20, Orders: 30} // what shops report, roughly
+	}
 	if o.Start.IsZero() {
 		o.Start = time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
 	}
 	return o
 }
 
-// Workload makes single-event messages of about 250 bytes with canonical fields: 80 %
-// views, 12 % adds, 3 % orders, the rest removes, searches, cart views and identify
-// calls. A message costs a few hundred nanoseconds and no allocation. The same options
-// give the same bytes. It is used by one goroutine at a time.
+// Workload makes single-event messages of about 250 bytes with canonical fields. A
+// message costs a few hundred nanoseconds and no allocation. The same options give the
+// same bytes. It is used by one goroutine at a time.
 type Workload struct {
 	options WorkloadOptions
 	dice    dice
@@ -107,18 +114,24 @@ func (w *Workload) All() iter.Seq[[]byte] {
 
 // kind draws what happens.
 func (w *Workload) kind() event.Kind {
-	switch u := w.dice.Uint64() % 1000; {
-	case u < 800:
-		return event.ProductViewed
-	case u < 920:
-		return event.ProductAdded
-	case u < 950:
-		return event.OrderCompleted
-	case u < 970:
-		return event.ProductRemoved
-	case u < 985:
+	m := &w.options.Mix
+	u := w.dice.Uint64() % 1000
+	for _, k := range [...]struct {
+		n    uint64
+		kind event.Kind
+	}{
+		{m.Views, event.ProductViewed}, {m.Adds, event.ProductAdded}, {m.Orders, event.OrderCompleted}, {m.Removes, event.ProductRemoved},
+	} {
+		if u < k.n {
+			return k.kind
+		}
+		u -= k.n
+	}
+	rest := max(1000-m.Views-m.Adds-m.Orders-m.Removes, 1)
+	switch {
+	case u*6 < rest*3:
 		return event.ProductsSearched
-	case u < 990:
+	case u*6 < rest*4:
 		return event.CartViewed
 	default:
 		return event.Identify
