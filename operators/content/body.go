@@ -192,7 +192,7 @@ func (b *body) cards(r Request, lang string, items []event.CartItem, most int) [
 		price, sum, count := b.prices(r, lang, it)
 		tint, shade := tints(CanonicalCategory(it.Category), name)
 		out = append(out, map[string]any{
-			"name": name, "category": capital(category), "price": price,
+			"name": name, "title": glued(name), "category": capital(category), "price": price,
 			"url": webURL(it.URL), "image": webURL(it.ImageURL), "initial": initial(category, name),
 			"tint": tint, "shade": shade, "first": len(out) == 0, "count": count, "sum": sum,
 		})
@@ -215,6 +215,23 @@ func (b *body) prices(r Request, lang string, it event.CartItem) (price, sum, co
 	}
 	return price, FormatMoney(it.Price*event.Money(it.Quantity), r.Currency, r.Language), strconv.Itoa(int(it.Quantity)) + " × " + price
 }
+
+// glued is a name whose number stays on the line of its unit, or of the word that it
+// counts, when these end the name: "500 g" and "SPF 50" are one thing each.
+func glued(name string) string {
+	i := strings.LastIndexByte(name, ' ')
+	if i <= 0 {
+		return name
+	}
+	last := name[i+1:]
+	unit := isDigit(name[i-1]) && utf8.RuneCountInString(last) <= 3
+	if !unit && strings.Trim(last, "0123456789") != "" {
+		return name
+	}
+	return name[:i] + "\u00a0" + last
+}
+
+func isDigit(c byte) bool { return c-'0' <= 9 }
 
 // initial is what stands in for a missing picture.
 func initial(category, name string) string {

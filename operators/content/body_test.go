@@ -136,6 +136,41 @@ func TestBodyLimits(t *testing.T) {
 	wellFormed(t, d.HTML)
 }
 
+// TestGlued: no line of a phone begins with a lone unit or number.
+func TestGlued(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := glued(in); got != want {
+			t.Fatalf("%q: got %q, want %q", in, got, want)
+		}
+	}
+	f("Lavender Bath Salt 500 g", "Lavender Bath Salt 500\u00a0g")
+	f("Mineral Sunscreen SPF 50", "Mineral Sunscreen SPF\u00a050")
+	f("Cast Iron Pan", "Cast Iron Pan")
+	f("Set of 12 glasses", "Set of 12 glasses")
+	f("Mug", "Mug")
+	f(" g", " g")
+	f("", "")
+}
+
+// TestNamesAreNotTorn: a cell may not be narrower than the words of a name, so no style
+// may allow a break inside one that would have fitted on a line of its own.
+func TestNamesAreNotTorn(t *testing.T) {
+	d := write(t, writer(t, Options{}), request())
+	for _, bad := range []string{"anywhere", "break-all", "word-break"} {
+		if strings.Contains(d.HTML, bad) {
+			t.Errorf("the style %q tears words", bad)
+		}
+	}
+	// On a phone the price stands below the name and leaves its line to it.
+	phone, _, _ := strings.Cut(d.HTML, "@media (prefers-color-scheme")
+	for _, want := range []string{".name { display: block", ".sum { display: block"} {
+		if !strings.Contains(phone, want) {
+			t.Errorf("phones miss %q", want)
+		}
+	}
+}
+
 func TestClean(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()
