@@ -72,22 +72,23 @@ type app struct {
 	pseudonyms *privacy.Pseudonyms
 	secret     []byte
 
-	server     *stream.Server
-	events     *stream.Log
-	reader     *stream.Reader
-	store      *state.Store
-	pipeline   *operators.Pipeline
-	engine     *engine.Engine
-	inbox      *mail.Inbox
-	inboxURL   string
-	journal    *mail.Journal
-	suppressed *mail.Suppressed
-	smtp       *mail.SMTP
-	sender     *mail.Sender
-	signer     *mail.Signer
-	gateway    *stream.Gateway
-	console    *console.Console
-	registry   *registry
+	server      *stream.Server
+	events      *stream.Log
+	reader      *stream.Reader
+	store       *state.Store
+	pipeline    *operators.Pipeline
+	engine      *engine.Engine
+	inbox       *mail.Inbox
+	inboxURL    string
+	journal     *mail.Journal
+	suppressed  *mail.Suppressed
+	smtp        *mail.SMTP
+	sender      *mail.Sender
+	signer      *mail.Signer
+	gateway     *stream.Gateway
+	console     *console.Console
+	registry    *registry
+	letterTypes letterTypes
 
 	listeners map[string]net.Listener
 	closers   []func()
@@ -198,6 +199,7 @@ func (a *app) openLog(ctx context.Context) error {
 		return err
 	}
 	a.events = events
+	a.letterTypes.get = events.Get
 	a.later(func() { a.warn("close the log", events.Close()) })
 	a.reader = events.NewReader(stream.ReaderOptions{})
 	a.later(func() { a.warn("close the reader", a.reader.Close()) })

@@ -60,7 +60,11 @@ func newDeadLetters() *cobra.Command {
 				return err
 			}
 			return o.print(cmd.OutOrStdout(), l, func(w io.Writer) {
-				fmt.Fprintf(w, "%d  %s  %s: %s\nfrom source %q, %s sequence %d, event %d\n%q\n", l.Number, stamp(l.At), l.Reason, l.Detail, l.Source, l.Stream, l.Seq, l.Index, l.Bytes)
+				kind := ""
+				if l.Type != "" {
+					kind = ", sent as " + l.Type
+				}
+				fmt.Fprintf(w, "%d  %s  %s: %s\nfrom source %q%s, %s sequence %d, event %d\n%q\n", l.Number, stamp(l.At), l.Reason, l.Detail, l.Source, kind, l.Stream, l.Seq, l.Index, l.Bytes)
 			})
 		},
 	}
