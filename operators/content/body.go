@@ -79,8 +79,13 @@ func isColour(s string) bool {
 // outside: it is cleaned first, and all of it escaped for the HTML part, since the
 // template engine escapes nothing.
 func (b *body) write(r Request, t task, subject string) (htmlPart, text string, err error) {
-	plain := b.bindings(r, t, subject)
-	escaped, ok := escape(plain).(map[string]any)
+	plain := b.bindings(r, t, subject, func(address string) string { return address })
+	linked := plain
+	if r.Link != nil {
+		linked = b.bindings(r, t, subject, r.Link)
+	}
+	linked["pixel"] = webURL(r.Pixel)
+	escaped, ok := escape(linked).(map[string]any)
 	if !ok {
 		panic("BUG: escaping changed the bindings")
 	}
@@ -123,7 +128,14 @@ func escape(v any) any {
 	}
 }
 
-func (b *body) bindings(r Request, t task, subject string) map[string]any {
+// bindings are what the templates fill in. link is asked about each address of the shop.
+func (b *body) bindings(r Request, t task, subject string, link func(string) string) map[string]any {
+	to := func(address string) string {
+		if address = webURL(address); address == "" {
+			return ""
+		}
+		return webURL(link(address))
+	}
 	lang := t.cond.language
 	words := b.words[lang]
 	kind, ok := words[t.cond.kind]
@@ -137,13 +149,13 @@ func (b *body) bindings(r Request, t task, subject string) map[string]any {
 	if t.values[FirstName] != "" {
 		hello = put(general["hello"], "{name}", t.values[FirstName])
 	}
-	shopURL := webURL(r.ShopURL)
-	target := webURL(r.CartURL)
+	shopURL := to(r.ShopURL)
+	target := to(r.CartURL)
 	if target == "" {
 		target = shopURL
 	}
-	items := b.cards(r, lang, r.Items, itemsShown)
-	recommended := b.cards(r, lang, r.Recommended, recommendedShown)
+	items := b.cards(r, lang, r.Items, itemsShown, to)
+	recommended := b.cards(r, lang, r.Recommended, recommendedShown, to)
 	more, title := "", general["recommended_plain"]
 	if n := len(r.Items) - len(items); n > 0 {
 		more = put(general["more"], "{n}", strconv.Itoa(n))
@@ -180,8 +192,8 @@ func font(lang string) string {
 	return "-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 }
 
-// cards are the bindings of the first most items.
-func (b *body) cards(r Request, lang string, items []event.CartItem, most int) []any {
+// cards are the bindings of the first most items. to gives the address of a link.
+func (b *body) cards(r Request, lang string, items []event.CartItem, most int, to func(string) string) []any {
 	var out []any
 	for _, it := range items[:min(len(items), most)] {
 		category := categoryText(lang, it.Category)
@@ -193,7 +205,7 @@ func (b *body) cards(r Request, lang string, items []event.CartItem, most int) [
 		tint, shade := tints(CanonicalCategory(it.Category), name)
 		out = append(out, map[string]any{
 			"name": name, "title": glued(name), "category": capital(category), "price": price,
-			"url": webURL(it.URL), "image": webURL(it.ImageURL), "initial": initial(category, name),
+			"url": to(it.URL), "image": webURL(it.ImageURL), "initial": initial(category, name),
 			"tint": tint, "shade": shade, "first": len(out) == 0, "count": count, "sum": sum,
 		})
 	}
