@@ -3,6 +3,7 @@ package mail
 import (
 	"hash/fnv"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -90,10 +91,8 @@ func (b *bursts) seen(decision, link string, now time.Time) bool {
 		b.mails[decision] = m
 	}
 	m.last = now
-	for _, known := range m.links[:m.n] {
-		if known == sum {
-			return m.found
-		}
+	if slices.Contains(m.links[:m.n], sum) {
+		return m.found
 	}
 	if m.n < burstLinks {
 		m.links[m.n] = sum
