@@ -58,6 +58,23 @@ func (s *sense) shop(shop *Shop) {
 		}
 	}
 	s.blanks(shop.Items.Exclude, s.root.get("items", "exclude"), "items.exclude")
+	for name, text := range map[string]string{"shop": shop.Links.Shop, "cart": shop.Links.CartURL("id")} {
+		if n := s.root.get("links", name); n != nil && n.kind == kindText && !webPage(text) {
+			hint := ""
+			if name == "cart" {
+				hint = ", in which {cart_id} stands for the id"
+			}
+			s.at(n, join("links", name), "", "got something else, expected an address such as https://shop.example/%s%s", name, hint)
+		}
+	}
+}
+
+// webPage reports whether text is an address that may stand in a mail: http or https,
+// with a host, without a user, in the characters of addresses.
+func webPage(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") &&
+		!strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("<>\"{}", r) })
 }
 
 // server checks where a sender connects to. Its text is never repeated: it may hold a

@@ -162,6 +162,14 @@ func TestShopErrors(t *testing.T) {
 	f("[POST]", "[POST, ' ']", `5:50: items.exclude: got an empty text`)
 	f("  main:\n", "  Main:\n", `8:3: senders.Main: got the name "Main", expected lower-case letters, digits, - and _`)
 	f("    smtp: env:SMTP_URL\n", "", `8:3: senders.main.smtp: missing, expected the key "smtp"`)
+	links := func(text string) string { return "links: {" + text + "}\nconsent: {unknown: no}" }
+	f("consent: {unknown: no}", links("cart: 'https://shop.example/c/{cart_id}?from=mail', shop: http://shop.example"))
+	f("consent: {unknown: no}", links("cart: /cart"), `6:15: links.cart: got something else, expected an address such as https://shop.example/cart, in which {cart_id} stands for the id`)
+	f("consent: {unknown: no}", links("cart: 'https://shop.example/{cart}'"), `6:15: links.cart: got something else, expected an address such as https://shop.example/cart, in which {cart_id} stands for the id`)
+	f("consent: {unknown: no}", links("shop: 'https://u:p@shop.example/'"), `6:15: links.shop: got something else, expected an address such as https://shop.example/shop`)
+	f("consent: {unknown: no}", links("basket: x"), `6:9: links.basket: unknown key "basket", expected one of cart, shop`)
+	f("consent: {unknown: no}", "consent: {unknown: no}\ntracking: {clicks: maybe}", `7:20: tracking.clicks: got "maybe", expected one of no, yes`)
+	f("consent: {unknown: no}", "consent: {unknown: no}\ntracking: {clicks: yes, opens: no}")
 	f("smtp:", "smpt:", `8:3: senders.main.smtp: missing, expected the key "smtp"`, `9:5: senders.main.smpt: unknown key "smpt", expected one of from, smtp (did you mean "smtp"?)`)
 	f("Shop <hello@shop.example>", "Shop <hello@", `10:11: senders.main.from: got something else, expected an address such as Shop <hello@shop.example>`)
 	f("env:SMTP_URL", "localhost:25", `9:11: senders.main.smtp: got something else, expected env:NAME or smtp://host:port`)
@@ -206,7 +214,7 @@ func TestTextErrors(t *testing.T) {
 	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
 	f(manyKeys(501), "501:1: got more than 500 keys in one mapping")
 	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
-	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, items, log, profile, senders, shop\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
+	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, items, links, log, profile, senders, shop, tracking\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
 }
 
 // nested is a mapping in a mapping, and so on.

@@ -318,7 +318,7 @@ func TestSchema(t *testing.T) {
 	if err := json.Unmarshal(l.Schema(), &s); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Defs["journey"].Properties) != 9 || len(s.Defs["shop"].Properties) != 7 || !slices.Contains(s.Defs["journey"].Required, "trigger") {
+	if len(s.Defs["journey"].Properties) != 9 || len(s.Defs["shop"].Properties) != 9 || !slices.Contains(s.Defs["journey"].Required, "trigger") {
 		t.Errorf("got %v", s.Defs)
 	}
 	for _, want := range []string{`"Order Completed"`, `"cart.value": "a number: money in the cart"`, `"additionalProperties": false`, `"description": "How long nothing further may happen.`} {
@@ -489,4 +489,32 @@ func (l *Loader) loadBytes(name string, raw []byte) (*Set, Problems) {
 	one := *l
 	one.options.FS = fstest.MapFS{name: {Data: raw}}
 	return one.load([]string{name})
+}
+
+// TestLinks: a cart's id stands in its address as one part of it, whatever it holds.
+func TestLinks(t *testing.T) {
+	f := func(pattern, id, want string) {
+		t.Helper()
+		if got := (Links{Cart: pattern}).CartURL(id); got != want {
+			t.Fatalf("%s with %q: got %s, want %s", pattern, id, got, want)
+		}
+	}
+	f("https://shop.example/cart?id={cart_id}", "c 1&admin=1#x", "https://shop.example/cart?id=c%201%26admin%3D1%23x")
+	f("https://shop.example/{cart_id}/x", "../..", "https://shop.example/..%2F../x")
+	f("https://shop.example/cart", "c1", "https://shop.example/cart")
+	f("", "c1", "")
+}
+
+// TestTracking: a file that says something is heeded, one that does not leaves it open.
+func TestTracking(t *testing.T) {
+	f := func(tr Tracking, unsaid, wantOpens, wantClicks bool) {
+		t.Helper()
+		if opens, clicks := tr.On(unsaid); opens != wantOpens || clicks != wantClicks {
+			t.Fatalf("%+v: opens %v, clicks %v", tr, opens, clicks)
+		}
+	}
+	f(Tracking{}, false, false, false)
+	f(Tracking{}, true, true, true)
+	f(Tracking{Opens: "no", Clicks: "yes"}, true, false, true)
+	f(Tracking{Clicks: "yes"}, false, false, true)
 }

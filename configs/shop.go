@@ -17,6 +17,8 @@ type Shop struct {
 	Profile    Profile           `json:"profile" jsonschema_description:"A person's running picture."`
 	Items      Items             `json:"items" jsonschema_description:"What is seen, put in a cart and bought together."`
 	Consent    Consent           `json:"consent" jsonschema_description:"Who may be mailed."`
+	Links      Links             `json:"links" jsonschema_description:"Where the links of mails lead."`
+	Tracking   Tracking          `json:"tracking" jsonschema_description:"Whether opens and clicks of mails come back as events."`
 	Senders    map[string]Sender `json:"senders" jsonschema:"maxProperties=50" jsonschema_description:"Where mail leaves, by the name that send.via gives as smtp/NAME."`
 
 	File    string `json:"-"` // where it was read; "shop.yaml (shipped)" for the shipped one
@@ -50,6 +52,35 @@ type Consent struct {
 
 // Assumed reports whether a person who never answered counts as consenting.
 func (c Consent) Assumed() bool { return c.Unknown == "yes" }
+
+// Links are the pages of the shop that mails lead to, beside those of products.
+type Links struct {
+	Shop string `json:"shop" jsonschema:"maxLength=900" jsonschema_description:"The front page (that of the sender's domain)."`
+	Cart string `json:"cart" jsonschema:"maxLength=900" jsonschema_description:"Where a shopper finds a left cart again; {cart_id} stands for its id (the page of its first product)."`
+}
+
+// cartID stands for the id of a cart in Links.Cart.
+const cartID = "{cart_id}"
+
+// CartURL is the page of a cart, or "" when the shop names none.
+func (l Links) CartURL(id string) string {
+	// "+" for a blank holds in a query only, "%20" everywhere.
+	return strings.ReplaceAll(l.Cart, cartID, strings.ReplaceAll(url.QueryEscape(id), "+", "%20"))
+}
+
+// Tracking says whether opens and clicks of mails come back as events. What is not said
+// is for the program to decide: `millrace dev` tracks, `millrace run` does not.
+type Tracking struct {
+	Opens  string `json:"opens" jsonschema:"enum=no,enum=yes" jsonschema_description:"A picture of one pixel in each mail reports that it was opened."`
+	Clicks string `json:"clicks" jsonschema:"enum=no,enum=yes" jsonschema_description:"The links of the HTML part lead over --public-url, which reports the click and sends the reader on."`
+}
+
+// On tells whether opens and clicks are tracked, given what holds where the file says
+// nothing.
+func (t Tracking) On(unsaid bool) (opens, clicks bool) {
+	on := func(said string) bool { return said == "yes" || said == "" && unsaid }
+	return on(t.Opens), on(t.Clicks)
+}
 
 // Sender is a way for mail to leave.
 type Sender struct {

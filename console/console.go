@@ -16,6 +16,8 @@ import (
 	"log/slog"
 	"net/http"
 	"time"
+
+	"millrace/operators/event"
 )
 
 // Options says what a console shows and to whom. The zero value is a console with
@@ -36,6 +38,8 @@ type Options struct {
 	Title  string         // shown beside the name; "" none
 	Notice string         // said on every page: "synthetic carts"
 	Zone   *time.Location // in which times are shown; nil: UTC
+	// Money writes an amount, in the form that the mails have; nil: "45.00 EUR".
+	Money func(amount event.Money, currency string) string
 
 	// AllowRemote lets other machines in. There is no password: whoever reaches the
 	// address reads everything, so New refuses it together with Unmask.
@@ -62,6 +66,9 @@ func (o Options) withDefaults() Options {
 	o.WriteWait = cmp.Or(o.WriteWait, 5*time.Second)
 	o.CheckWait = cmp.Or(o.CheckWait, 2*time.Second)   // below the usual 3 s of a prober
 	o.CheckEvery = cmp.Or(o.CheckEvery, 5*time.Second) // checks may touch disk and network
+	if o.Money == nil {
+		o.Money = money
+	}
 	if o.Zone == nil {
 		o.Zone = time.UTC
 	}

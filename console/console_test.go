@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"millrace/operators/event"
 )
 
 // ask sends one request from this machine to c.
@@ -55,10 +57,33 @@ var pagesOf = []struct {
 	{"GET", "/inbox/d9f3c?part=headers", nil, "List-Unsubscribe-Post"},
 	{"GET", "/people", nil, "millrace why USER"},
 	{"POST", "/people", url.Values{"user": {"u_123456"}}, "bought meanwhile: order o_881"},
+	{"POST", "/people", url.Values{"user": {"u_123456"}}, "Order <bdi>o_774</bdi>, placed"},
+	{"POST", "/people", url.Values{"user": {"u_123456"}}, "Cart <bdi>c0</bdi>, last touched"},
+	{"POST", "/people", url.Values{"user": {"u_123456"}}, "Cart <bdi>c1</bdi> worth 77.80 EUR, last touched"},
+	{"POST", "/people", url.Values{"user": {"u_123456"}}, "<span class=\"tag\">post-purchase/ordered</span>"},
+	{"GET", "/people", nil, "c-1042"},
 	{"GET", "/items", nil, "Most active"},
 	{"GET", "/items?id=sku12", nil, "Bought together"},
 	{"GET", "/dead-letters", nil, "got number, want string"},
 	{"GET", "/dead-letters/1", nil, "millrace dlq show 1"},
+}
+
+// TestMoneyOnce: amounts are written as the owner of the console writes them, and what
+// was never worked out is not called worthless.
+func TestMoneyOnce(t *testing.T) {
+	o := demoOptions(newDemo(0))
+	o.Money = func(m event.Money, currency string) string { return fmt.Sprintf("<%s %d>", currency, m) }
+	body := ask(t, newConsole(t, o), "POST", "/people", url.Values{"user": {"u_123456"}}, nil).Body.String()
+	for _, want := range []string{"worth &lt;EUR 7780&gt;", "&lt;EUR 1490&gt;"} {
+		if !strings.Contains(body, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	for _, bad := range []string{"EUR 0&gt;", "77.80 EUR,", "14.90 EUR"} {
+		if strings.Contains(body, bad) {
+			t.Errorf("%q is shown", bad)
+		}
+	}
 }
 
 func TestPages(t *testing.T) {

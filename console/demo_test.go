@@ -107,15 +107,15 @@ func (d *demo) Graph() ([]Node, []Edge) {
 	defer d.mu.Unlock()
 	n := d.looks
 	nodes := []Node{
-		{ID: "log", Label: "log", Kind: KindLog, Total: 620 * n, Busy: .18, Note: "JetStream"},
-		{ID: "identity", Label: "identity", Kind: KindOperator, Stage: "visitor", Total: 610 * n, Busy: .09, Note: "4 102 open"},
-		{ID: "profile", Label: "profile", Kind: KindOperator, Stage: "person", Total: 604 * n, Busy: .31, Note: "9 840 people"},
-		{ID: "trigger", Label: "abandoned cart", Kind: KindOperator, Stage: "person", Total: 118 * n, Busy: .12},
-		{ID: "exchange", Label: "exchange", Kind: KindExchange, Stage: "item", Total: 402 * n, Busy: .04, Note: "by item"},
-		{ID: "co", Label: "co-occurrence", Kind: KindOperator, Stage: "item", Total: 402 * n, Busy: .44, Note: "2 311 items"},
-		{ID: "outbox", Label: "outbox", Kind: KindOutbox, Stage: "effects", Total: n / 3, Busy: .01, Note: "4 pending"},
-		{ID: "content", Label: "content", Kind: KindEffect, Stage: "effects", Total: n / 3, Busy: .64, Note: "LSTM 41 ms"},
-		{ID: "send", Label: "send", Kind: KindEffect, Stage: "effects", Total: n / 4, Busy: .22, Note: "SMTP"},
+		{ID: "log", Label: "log", Kind: KindLog, Total: 620 * n, Note: "JetStream"},
+		{ID: "identity", Label: "identity", Kind: KindOperator, Stage: "visitor", Total: 610 * n, Note: "4 102 open"},
+		{ID: "profile", Label: "profile", Kind: KindOperator, Stage: "person", Total: 604 * n, Note: "9 840 people"},
+		{ID: "trigger", Label: "abandoned cart", Kind: KindOperator, Stage: "person", Total: 118 * n},
+		{ID: "exchange", Label: "exchange", Kind: KindExchange, Stage: "item", Total: 402 * n, Note: "by item"},
+		{ID: "co", Label: "co-occurrence", Kind: KindOperator, Stage: "item", Total: 402 * n, Note: "2 311 items"},
+		{ID: "outbox", Label: "outbox", Kind: KindOutbox, Stage: "effects", Total: n / 3, Note: "4 pending"},
+		{ID: "content", Label: "content", Kind: KindEffect, Stage: "effects", Total: n / 3, Note: "LSTM 41 ms"},
+		{ID: "send", Label: "send", Kind: KindEffect, Stage: "effects", Total: n / 4, Note: "SMTP"},
 	}
 	edges := []Edge{
 		{From: "log", To: "identity", Label: "events", Total: 610 * n},
@@ -203,11 +203,26 @@ func (d *demo) Decisions(_ context.Context, _ string, limit int) ([]Decision, er
 	bought.Outcome, bought.Reason, bought.Ended = "skipped", "bought meanwhile: order o_881, read 4 min before the timer", bought.Decided
 	capped.ID, capped.CartID, capped.Started, capped.Decided = "5b1f00a8", "b7", demoTime.AddDate(0, 0, -16).Add(-time.Hour), demoTime.AddDate(0, 0, -16)
 	capped.Outcome, capped.Reason, capped.Notice = "skipped", "cap: 3 mails in 7 days are used up", "synthetic carts"
-	out := []Decision{sent, bought, capped}
+	again := bought
+	again.ID, again.Pipeline, again.Trigger, again.CartID, again.OrderID, again.Value = "5b1f00a7", "post-purchase", "ordered", "", "o_774", 0
+	again.Reason, again.Decided, again.Ended = "cancelled: another order followed", demoTime.AddDate(0, 0, -20), demoTime.AddDate(0, 0, -20)
+	bought.Value = 0 // nothing was worked out for what did not fire
+	out := []Decision{sent, bought, capped, again}
 	if d.hostile {
 		out[0].Reason, out[0].Subject, out[0].Pipeline, out[0].Outcome, out[0].Notice = evil, evil, evil, evil, evil
 	}
 	return out[:min(limit, len(out))], nil
+}
+
+func (d *demo) Waiting(context.Context, string) ([]Wait, error) {
+	out := []Wait{
+		{Trigger: "cart-abandonment/abandoned", CartID: "c2", Since: demoTime.Add(-20 * time.Minute), Due: demoTime.Add(40 * time.Minute)},
+		{Trigger: "post-purchase/ordered", OrderID: "o_881", Since: demoTime.AddDate(0, 0, -2), Due: demoTime.AddDate(0, 0, 5)},
+	}
+	if d.hostile {
+		out[0].Trigger, out[0].CartID, out[1].OrderID = evil, evil, evil
+	}
+	return out, nil
 }
 
 func (d *demo) Top(_ context.Context, limit int) ([]Item, error) {

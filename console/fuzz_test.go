@@ -51,7 +51,7 @@ func TestWild(t *testing.T) {
 		id := rapid.SampledFrom([]string{"a", "b", "c", "d", ""})
 		w := &wild{}
 		for range rapid.IntRange(0, 8).Draw(rt, "nodes") {
-			w.nodes = append(w.nodes, Node{ID: id.Draw(rt, "id"), Total: rapid.Uint64().Draw(rt, "total"), Busy: share.Draw(rt, "busy")})
+			w.nodes = append(w.nodes, Node{ID: id.Draw(rt, "id"), Total: rapid.Uint64().Draw(rt, "total")})
 		}
 		for range rapid.IntRange(0, 12).Draw(rt, "edges") {
 			w.edges = append(w.edges, Edge{From: id.Draw(rt, "from"), To: id.Draw(rt, "to"), Fill: share.Draw(rt, "fill"), Total: rapid.Uint64().Draw(rt, "total"), Feedback: rapid.Bool().Draw(rt, "back")})

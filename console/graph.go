@@ -15,7 +15,6 @@ type nodeView struct {
 	Line       string // its rate
 	Note       string
 	Class      string
-	Busy       string // width of the busy bar
 	Title      string // for a pointer and a screen reader
 }
 
@@ -40,7 +39,7 @@ type graphView struct {
 // The sizes of the picture, in pixels.
 const (
 	nodeWidth  = 132
-	nodeHeight = 72
+	nodeHeight = 64
 	margin     = 22
 )
 
@@ -117,17 +116,16 @@ func draw(id string, d drawing, r reading, edges []Edge, tall bool) graphView {
 }
 
 func drawNode(n Node, perSecond, x, y float64) nodeView {
-	busy := unit(n.Busy)
 	v := nodeView{
 		X: coordinate(x), Y: coordinate(y), W: coordinate(nodeWidth), H: coordinate(nodeHeight),
 		Label: fit(n.Label, 17), Line: rate(perSecond), Note: fit(n.Note, 19),
-		Busy: coordinate(busy * (nodeWidth - 26)), Class: "kind-" + known(n.Kind, KindLog, KindOperator, KindExchange, KindOutbox, KindEffect) +
+		Class: "kind-" + known(n.Kind, KindLog, KindOperator, KindExchange, KindOutbox, KindEffect) +
 			" stage-" + known(n.Stage, "visitor", "person", "item", "effects"),
 	}
 	if n.Errors > 0 {
 		v.Class += " has-errors"
 	}
-	v.Title = fmt.Sprintf("%s: %s, %s in all, %.0f %% busy", n.Label, rate(perSecond), number(n.Total), 100*busy)
+	v.Title = fmt.Sprintf("%s: %s, %s in all", n.Label, rate(perSecond), number(n.Total))
 	if n.Note != "" {
 		v.Title += ", " + n.Note
 	}

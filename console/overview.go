@@ -56,7 +56,6 @@ type nodeRow struct {
 	PerSecond float64 `json:"per_second"`
 	Rate      string  `json:"-"`
 	Sum       string  `json:"-"`
-	BusyText  string  `json:"-"`
 }
 
 type edgeRow struct {
@@ -137,7 +136,7 @@ func (c *Console) overviewOf(ctx context.Context, r reading) (overviewView, erro
 	v.SparkAlt = fmt.Sprintf("Events per second over the last two minutes: now %s, at most %s.", short(v.Spark.Now), short(v.Spark.Peak))
 	v.GraphAlt = fmt.Sprintf("The pipeline: %d steps and %d ways between them. The table below says the same.", len(r.nodes), len(r.edges))
 	for _, n := range r.nodes {
-		v.Nodes = append(v.Nodes, nodeRow{n, r.nodeRate[n.ID], rate(r.nodeRate[n.ID]), number(n.Total), fmt.Sprintf("%.0f %%", 100*n.Busy)})
+		v.Nodes = append(v.Nodes, nodeRow{n, r.nodeRate[n.ID], rate(r.nodeRate[n.ID]), number(n.Total)})
 	}
 	for _, e := range r.edges {
 		f := r.edgeRate[edgeKey{e.From, e.To, e.Label}]

@@ -41,6 +41,7 @@ type decisionView struct {
 	Pipeline string     `json:"pipeline"`
 	Trigger  string     `json:"trigger"`
 	Cart     string     `json:"cart,omitempty"`
+	Order    string     `json:"order,omitempty"`
 	Started  moment     `json:"started"`
 	Decided  moment     `json:"decided"`
 	Ended    moment     `json:"ended"`
@@ -48,9 +49,18 @@ type decisionView struct {
 	Variant  string     `json:"variant,omitempty"`
 	Model    string     `json:"model,omitempty"`
 	Version  string     `json:"version,omitempty"`
-	Value    string     `json:"value"`
+	Value    string     `json:"value,omitempty"`
 	Lines    []cartLine `json:"lines,omitempty"`
 	Notice   string     `json:"notice,omitempty"`
+}
+
+// waitView is what is waited for, as shown.
+type waitView struct {
+	Trigger string `json:"trigger"`
+	Cart    string `json:"cart,omitempty"`
+	Order   string `json:"order,omitempty"`
+	Since   moment `json:"since"`
+	Due     moment `json:"due"`
 }
 
 // personView is what is known of one person.
@@ -70,6 +80,7 @@ type personView struct {
 	Zone       string         `json:"zone,omitempty"`
 	Carts      []cartView     `json:"carts"`
 	Viewed     []neighbour    `json:"viewed"`
+	Waiting    []waitView     `json:"waiting"`
 	Decisions  []decisionView `json:"decisions"`
 	Masked     bool           `json:"masked"`
 }
@@ -84,6 +95,7 @@ type peopleView struct {
 // Limits of one person's page.
 const (
 	decisionsMax  = 30
+	waitsMax      = 10
 	cartsMax      = 5
 	linesMax      = 12
 	factsMax      = 24
@@ -119,7 +131,18 @@ func (c *Console) person(w http.ResponseWriter, r *http.Request) {
 		c.oops(w, r, err)
 		return
 	}
+	waits, err := c.opt.People.Waiting(r.Context(), user)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		c.oops(w, r, err)
+		return
+	}
 	v := c.personOf(p, ds[:min(len(ds), decisionsMax)])
+	for _, wt := range waits[:min(len(waits), waitsMax)] {
+		v.Waiting = append(v.Waiting, waitView{
+			Trigger: clean(wt.Trigger), Cart: clean(wt.CartID), Order: clean(wt.OrderID),
+			Since: at(wt.Since, c.opt.Zone), Due: at(wt.Due, c.opt.Zone),
+		})
+	}
 	c.page(w, r, http.StatusOK, "people", "People", peopleView{Asked: true, Person: &v})
 }
 
@@ -176,10 +199,10 @@ func (c *Console) cartLines(lines []CartLine, currency string) (out []cartLine, 
 	for i, l := range lines {
 		sum += l.Price * event.Money(l.Quantity)
 		if i < linesMax {
-			out = append(out, cartLine{cmp.Or(clean(l.Name), clean(l.ID)), l.Quantity, money(l.Price, currency), c.itemHref(l.ID)})
+			out = append(out, cartLine{cmp.Or(clean(l.Name), clean(l.ID)), l.Quantity, c.opt.Money(l.Price, currency), c.itemHref(l.ID)})
 		}
 	}
-	return out, money(sum, currency)
+	return out, c.opt.Money(sum, currency)
 }
 
 // decisionOf says what came of a decision. Reasons and subjects may hold the
@@ -194,10 +217,13 @@ func (c *Console) decisionOf(d Decision, ve veil) decisionView {
 	lines, _ := c.cartLines(d.Lines, d.Currency)
 	v := decisionView{
 		ID: clean(d.ID), Outcome: clean(d.Outcome), Tone: outcomeTone(d.Outcome), Reason: masked(d.Reason),
-		Pipeline: clean(d.Pipeline), Trigger: clean(d.Trigger), Cart: clean(d.CartID),
+		Pipeline: clean(d.Pipeline), Trigger: clean(d.Trigger), Cart: clean(d.CartID), Order: clean(d.OrderID),
 		Started: at(d.Started, c.opt.Zone), Decided: at(d.Decided, c.opt.Zone), Ended: at(d.Ended, c.opt.Zone),
 		Subject: masked(d.Subject), Variant: clean(d.Variant), Model: clean(d.Model), Version: clean(d.Version),
-		Value: money(d.Value, d.Currency), Lines: lines, Notice: clean(d.Notice),
+		Lines: lines, Notice: clean(d.Notice),
+	}
+	if d.Value != 0 { // what was cancelled was never worked out
+		v.Value = c.opt.Money(d.Value, d.Currency)
 	}
 	switch d.Outcome {
 	case "sent":

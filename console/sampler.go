@@ -118,7 +118,6 @@ func (s *sampler) check(ctx context.Context) {
 func tidy(nodes []Node, edges []Edge) {
 	for i, n := range nodes {
 		n.ID, n.Label, n.Note, n.Stage, n.Kind = clean(n.ID), clean(n.Label), clean(n.Note), clean(n.Stage), clean(n.Kind)
-		n.Busy = unit(n.Busy)
 		nodes[i] = n
 	}
 	for i, e := range edges {

@@ -44,6 +44,8 @@ type People interface {
 	// Decisions answers at most limit decisions about a person, newest first,
 	// those without a mail too.
 	Decisions(ctx context.Context, userID string, limit int) ([]Decision, error)
+	// Waiting answers what is waited for, the soonest first.
+	Waiting(ctx context.Context, userID string) ([]Wait, error)
 }
 
 // Items answers what is known of the shop's items. It is safe for concurrent use.
@@ -75,8 +77,8 @@ type Count struct {
 	N    uint64 `json:"n"`
 }
 
-// Snapshot is how the engine stands at one moment. Totals count from the first
-// event of the data directory; the console computes the rates itself.
+// Snapshot is how the engine stands at one moment. Totals count from the start of the
+// program; the console computes the rates itself.
 type Snapshot struct {
 	State            string        // what it is doing: "running", "replaying", "draining"
 	Events           uint64        // events processed
@@ -109,14 +111,13 @@ const (
 
 // Node is one step of the pipeline.
 type Node struct {
-	ID     string  `json:"id"`
-	Label  string  `json:"label"`
-	Kind   string  `json:"kind"`
-	Stage  string  `json:"stage,omitempty"` // "visitor", "person", "item", "effects"
-	Note   string  `json:"note,omitempty"`  // "18 204 timers"
-	Total  uint64  `json:"total"`           // what it has taken in so far
-	Errors uint64  `json:"errors"`
-	Busy   float64 `json:"busy"` // share of time at work, 0 to 1
+	ID     string `json:"id"`
+	Label  string `json:"label"`
+	Kind   string `json:"kind"`
+	Stage  string `json:"stage,omitempty"` // "visitor", "person", "item", "effects"
+	Note   string `json:"note,omitempty"`  // "18 204 timers"
+	Total  uint64 `json:"total"`           // what it has taken in so far
+	Errors uint64 `json:"errors"`
 }
 
 // Edge is a way from one node to another.
@@ -206,7 +207,8 @@ type Decision struct {
 	Pipeline string
 	Trigger  string
 	Kind     string
-	CartID   string
+	CartID   string // what it is about: a cart, or
+	OrderID  string // an order
 	Started  time.Time
 	Decided  time.Time
 	Ended    time.Time
@@ -222,10 +224,20 @@ type Decision struct {
 	Notice   string // "synthetic carts, consent assumed"
 }
 
+// Wait is a trigger that is armed for a person: it fires when it is due unless something
+// happens before.
+type Wait struct {
+	Trigger string    // "cart-abandonment/abandoned"
+	CartID  string    // what it is about: a cart, or
+	OrderID string    // an order
+	Since   time.Time // of the last activity
+	Due     time.Time
+}
+
 // FromDecision is the decision as the console shows it.
 func FromDecision(d event.Decision) Decision {
 	out := Decision{
-		ID: d.ID, Pipeline: d.Pipeline, Trigger: d.Trigger, Kind: d.Kind, CartID: d.CartID,
+		ID: d.ID, Pipeline: d.Pipeline, Trigger: d.Trigger, Kind: d.Kind, CartID: d.CartID, OrderID: d.OrderID,
 		Started: fromMillis(d.Started), Decided: fromMillis(d.Decided), Ended: fromMillis(d.Ended),
 		Outcome: d.Outcome.String(), Reason: d.Reason, Subject: d.Subject, Variant: d.Variant,
 		Model: d.Model, Version: d.Version, Value: d.Value, Currency: d.Currency,

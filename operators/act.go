@@ -31,8 +31,12 @@ type SendOptions struct {
 	From    mail.Address
 	Shop    string // the shop's name
 	ShopURL string
+	// CartURL gives the page of a cart, or "" where the shop names none.
+	CartURL func(id string) string
 	// LinkURL is where the endpoints behind the links of a mail are reached.
 	LinkURL string
+	// TrackClicks and TrackOpens let the links and a pixel of the HTML part report there.
+	TrackClicks, TrackOpens bool
 }
 
 // Mailer carries out the decisions to mail somebody. The order of its steps is the
@@ -48,6 +52,9 @@ func NewMailer(p *Pipeline, journeys []Journey, o SendOptions) *Mailer {
 	m := &Mailer{o: o, pipeline: p, journeys: make(map[string]Journey)}
 	for _, j := range journeys {
 		m.journeys[j.Rule.Pipeline] = j
+	}
+	if m.o.CartURL == nil {
+		m.o.CartURL = func(string) string { return "" }
 	}
 	if m.o.Step == nil {
 		m.o.Step = func(string) {}
@@ -127,7 +134,10 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 	}
 	if len(d.Items) > 0 {
 		req.Category = d.Items[0].Category
-		req.CartURL = d.Items[0].URL
+	}
+	req.CartURL = m.target(d)
+	if err := m.track(&req, d); err != nil {
+		return mail.Letter{}, err
 	}
 	scored, err := m.pipeline.recommendations(v, m.query(&j, d, p, v.Watermark))
 	if err != nil {
@@ -151,6 +161,44 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 	return mail.Letter{
 		From: m.o.From.Addr, To: p.Traits.Email, Subject: draft.Subject, Model: draft.Model, Fallback: draft.Fallback, Bytes: raw,
 	}, nil
+}
+
+// target is where the button of a mail leads: to the cart, or where the shop names no
+// page for carts, and for orders, to the first product.
+func (m *Mailer) target(d *event.Decision) string {
+	if d.OrderID == "" {
+		if page := m.o.CartURL(d.CartID); page != "" {
+			return page
+		}
+	}
+	for i := range d.Items {
+		if d.Items[i].URL != "" {
+			return d.Items[i].URL
+		}
+	}
+	return ""
+}
+
+// track lets what a reader does with the mail report back, if the shop wants that. An
+// address that no token takes leads there directly.
+func (m *Mailer) track(req *content.Request, d *event.Decision) error {
+	if m.o.TrackClicks {
+		req.Link = func(address string) string {
+			tracked, err := m.link("/c/", func() (string, error) { return m.o.Signer.Click(d.Person, d.ID, address) })
+			if err != nil {
+				return address
+			}
+			return tracked
+		}
+	}
+	if !m.o.TrackOpens {
+		return nil
+	}
+	pixel, err := m.link("/o/", func() (string, error) { return m.o.Signer.Open(d.Person, d.ID) })
+	if err == nil {
+		req.Pixel = pixel + ".gif"
+	}
+	return err
 }
 
 // query asks for what goes with the items that the mail is about.

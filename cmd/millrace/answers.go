@@ -319,7 +319,7 @@ func round(f float64) float64 { return float64(int64(f*1000+0.5)) / 1000 }
 
 func letterView(d *deadLetter) letterJSON {
 	return letterJSON{
-		Number: d.Number, Reason: d.Reason, Detail: d.Detail, Source: d.Source, Stream: d.Stream, Seq: d.Seq, Index: d.Index,
+		Number: d.Number, Reason: d.Reason, Detail: d.Detail, Source: d.Source, Type: d.Type, Stream: d.Stream, Seq: d.Seq, Index: d.Index,
 		At: d.At.UTC(), Bytes: d.Bytes, Cut: d.Cut,
 	}
 }

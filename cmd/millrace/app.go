@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,22 +73,25 @@ type app struct {
 	pseudonyms *privacy.Pseudonyms
 	secret     []byte
 
-	server     *stream.Server
-	events     *stream.Log
-	reader     *stream.Reader
-	store      *state.Store
-	pipeline   *operators.Pipeline
-	engine     *engine.Engine
-	inbox      *mail.Inbox
-	inboxURL   string
-	journal    *mail.Journal
-	suppressed *mail.Suppressed
-	smtp       *mail.SMTP
-	sender     *mail.Sender
-	signer     *mail.Signer
-	gateway    *stream.Gateway
-	console    *console.Console
-	registry   *registry
+	server      *stream.Server
+	events      *stream.Log
+	reader      *stream.Reader
+	store       *state.Store
+	pipeline    *operators.Pipeline
+	engine      *engine.Engine
+	inbox       *mail.Inbox
+	inboxURL    string
+	journal     *mail.Journal
+	suppressed  *mail.Suppressed
+	smtp        *mail.SMTP
+	sender      *mail.Sender
+	signer      *mail.Signer
+	tracker     *mail.Tracker
+	hits        chan struct{} // as many as are being stored
+	gateway     *stream.Gateway
+	console     *console.Console
+	registry    *registry
+	letterTypes letterTypes
 
 	listeners map[string]net.Listener
 	closers   []func()
@@ -99,7 +103,7 @@ type app struct {
 func openApp(ctx context.Context, s settings) (*app, error) {
 	a := &app{s: s, log: s.log, listeners: make(map[string]net.Listener), registry: newRegistry()}
 	for _, open := range []func(context.Context) error{
-		a.openConfig, a.openFiles, a.openLog, a.openState, a.openListeners, a.openMail, a.openEngine, a.openGateway, a.openConsole,
+		a.openConfig, a.openFiles, a.openLog, a.openState, a.openListeners, a.openMail, a.openTracking, a.openEngine, a.openGateway, a.openConsole,
 	} {
 		if err := open(ctx); err != nil {
 			a.close()
@@ -198,6 +202,7 @@ func (a *app) openLog(ctx context.Context) error {
 		return err
 	}
 	a.events = events
+	a.letterTypes.get = events.Get
 	a.later(func() { a.warn("close the log", events.Close()) })
 	a.reader = events.NewReader(stream.ReaderOptions{})
 	a.later(func() { a.warn("close the reader", a.reader.Close()) })
@@ -368,11 +373,14 @@ func (a *app) mailer() (*operators.Mailer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return operators.NewMailer(a.pipeline, a.journeys, operators.SendOptions{
+	links := a.set.Shop.Links
+	o := operators.SendOptions{
 		Writers: writers, Sender: a.sender, Signer: a.signer, Publish: a.publishReceipt, Step: a.s.step,
-		From: from, Shop: shopName(from, a.set.Shop.Name), ShopURL: "https://" + from.Addr[strings.LastIndexByte(from.Addr, '@')+1:] + "/",
-		LinkURL: a.linkURL(),
-	}), nil
+		From: from, Shop: shopName(from, a.set.Shop.Name), CartURL: links.CartURL, LinkURL: a.linkURL(),
+		ShopURL: cmp.Or(links.Shop, "https://"+from.Addr[strings.LastIndexByte(from.Addr, '@')+1:]+"/"),
+	}
+	o.TrackOpens, o.TrackClicks = a.tracks()
+	return operators.NewMailer(a.pipeline, a.journeys, o), nil
 }
 
 // from is the sender's address. All journeys of this version use smtp/main.
@@ -466,18 +474,6 @@ func (a *app) serveHTTP(ctx context.Context, wg *sync.WaitGroup, l net.Listener,
 		if err := s.Shutdown(end); err != nil {
 			_ = s.Close()
 		}
-	})
-}
-
-// public is what the world reaches: ingest, and the links of mails.
-func (a *app) public() http.Handler {
-	unsubscribe := mail.NewUnsubscribe(a.signer, a.leave)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/u/") {
-			unsubscribe.ServeHTTP(w, r)
-			return
-		}
-		a.gateway.ServeHTTP(w, r)
 	})
 }
 

@@ -27,7 +27,7 @@ func (a *app) consoleOptions(metricsHandler http.Handler) console.Options {
 	o := console.Options{
 		Stats: consoleStats{a}, Graph: consoleGraph{a}, People: consolePeople{a}, Items: consoleItems{a},
 		DeadLetters: consoleLetters{a}, Checks: a.checks(), Metrics: metricsHandler, Registerer: a.registry,
-		Logger: a.log, Title: a.s.title, Unmask: a.s.unmask,
+		Logger: a.log, Title: a.s.title, Unmask: a.s.unmask, Money: money,
 	}
 	if a.inbox != nil {
 		o.Inbox = consoleInbox{a}
@@ -321,6 +321,26 @@ func (c consolePeople) Decisions(_ context.Context, user string, limit int) ([]c
 		}
 		out = append(out, console.FromDecision(all[i]))
 	}
+	return out, nil
+}
+
+// Waiting implements console.People.
+func (c consolePeople) Waiting(_ context.Context, user string) ([]console.Wait, error) {
+	v := c.a.engine.View()
+	defer v.Close()
+	all, err := c.a.pipeline.Waiting(v, user)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]console.Wait, 0, len(all))
+	for i := range all {
+		w := console.Wait{Trigger: all[i].Rule, CartID: all[i].About, Since: when(all[i].Activity), Due: when(all[i].Due)}
+		if all[i].Order {
+			w.CartID, w.OrderID = "", all[i].About
+		}
+		out = append(out, w)
+	}
+	slices.SortStableFunc(out, func(a, b console.Wait) int { return a.Due.Compare(b.Due) })
 	return out, nil
 }
 

@@ -93,8 +93,10 @@ func (o *devOptions) run(cmd *cobra.Command) error {
 // play runs app and shop beside each other.
 func (o *devOptions) play(ctx context.Context, out, status io.Writer) error {
 	var player atomic.Pointer[shop.Player]
+	var reading atomic.Pointer[readers]
 	o.received = func(r mail.Received) {
 		if p := player.Load(); p != nil {
+			reading.Load().received(r)
 			p.Delivered(shop.MailSeen{ID: r.MessageID, To: r.To, Subject: r.Subject})
 		}
 	}
@@ -109,7 +111,8 @@ func (o *devOptions) play(ctx context.Context, out, status io.Writer) error {
 	if first, last := sim.Shoppers()[0].UserID, sim.Shoppers()[o.shoppers-1].UserID; a.listeners["console"] != nil {
 		fmt.Fprintf(status, "  shoppers    %s to %s: ask why one got a mail, or none, under People in the console\n", first, last)
 	}
-	p := shop.NewPlayer(sim, shop.HTTPPost(&http.Client{}, base, devKey), shop.PlayerOptions{Speed: o.speed, WriteKey: devKey, From: a.shopTime()})
+	reading.Store(newReaders(a, shop.HTTPPost(&http.Client{}, base, devKey)))
+	p := shop.NewPlayer(sim, reading.Load().Post, shop.PlayerOptions{Speed: o.speed, WriteKey: devKey, From: a.shopTime()})
 	player.Store(p)
 
 	running, stop := context.WithCancel(ctx)

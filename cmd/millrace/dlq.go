@@ -60,7 +60,7 @@ func newDeadLetters() *cobra.Command {
 				return err
 			}
 			return o.print(cmd.OutOrStdout(), l, func(w io.Writer) {
-				fmt.Fprintf(w, "%d  %s  %s: %s\nfrom source %q, %s sequence %d, event %d\n%q\n", l.Number, stamp(l.At), l.Reason, l.Detail, l.Source, l.Stream, l.Seq, l.Index, l.Bytes)
+				l.text(w)
 			})
 		},
 	}
@@ -84,6 +84,14 @@ func newDeadLetters() *cobra.Command {
 	}
 	cmd.AddCommand(list, show, retry)
 	return cmd
+}
+
+func (l *letterJSON) text(w io.Writer) {
+	kind := ""
+	if l.Type != "" {
+		kind = ", sent as " + l.Type
+	}
+	fmt.Fprintf(w, "%d  %s  %s: %s\nfrom source %q%s, %s sequence %d, event %d\n%q\n", l.Number, stamp(l.At), l.Reason, l.Detail, l.Source, kind, l.Stream, l.Seq, l.Index, l.Bytes)
 }
 
 func letterNumber(s string) (uint64, error) {

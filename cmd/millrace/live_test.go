@@ -263,6 +263,36 @@ func TestUnsubscribe(t *testing.T) {
 	}
 }
 
+// TestConsolePeople looks a person up in the console: what is waited for, the order it is
+// about, amounts as mails have them.
+func TestConsolePeople(t *testing.T) {
+	r := start(t, settings{files: files{t.TempDir()}, console: "127.0.0.1:0", simulated: true, speed: 1})
+	r.put(
+		string(raw("identify", "ann", at(0), `,"traits":{"email":"ann@shop.example","firstName":"Ann","marketing_consent":true}`)),
+		string(raw("track", "ann", at(time.Minute), `,"event":"Product Added","properties":{"cart_id":"c1","product_id":"T","name":"Tent","price":129,"currency":"EUR"}`)),
+		string(raw("track", "ann", at(2*time.Minute), `,"event":"Order Completed","properties":{"order_id":"o77","revenue":129,"currency":"EUR","products":[{"product_id":"T","name":"Tent","price":129,"quantity":1}]}`)),
+		string(raw("track", "ann", at(3*time.Minute), `,"event":"Product Added","properties":{"cart_id":"c2","product_id":"P","name":"Pan","price":14.9,"currency":"EUR"}`)),
+		clock(4*time.Minute),
+	)
+	var page string
+	r.until("the console knows the person", func() bool {
+		code := 0
+		code, page = ask(t, http.MethodPost, "http://"+r.listeners["console"].Addr().String()+"/people", form, "user=ann")
+		return code == http.StatusOK && strings.Contains(page, "<bdi>c2</bdi>")
+	})
+	for _, want := range []string{"cart-abandonment/abandoned", "post-purchase/ordered", "Order <bdi>o77</bdi>, placed", "cancelled: ordered",
+		"Cart <bdi>c1</bdi>, last touched", "€14.90", "€129.00"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("%q is missing in\n%s", want, page)
+		}
+	}
+	for _, bad := range []string{"worth 0", "14.90 EUR", "129.00 EUR"} {
+		if strings.Contains(page, bad) {
+			t.Errorf("%q is shown", bad)
+		}
+	}
+}
+
 // checkMetrics asks the listeners of an app as a supervisor and Prometheus do, and
 // compares what they say with docs/operations.md.
 func (r *live) checkMetrics() {

@@ -71,8 +71,12 @@ func (a *app) deadLetter(ctx context.Context, _ *engine.View, row engine.Row) (e
 	if err := json.Unmarshal(row.Body, &d); err != nil {
 		return engine.Again, time.Hour, fmt.Errorf("dead letter in row %d: %w", row.ID, err)
 	}
-	err := a.events.PublishDeadLetter(ctx, stream.DeadLetter{
-		Pipeline: "ingest", Operator: "decode", Reason: d.Reason, Detail: d.Detail, Source: d.Source,
+	kind, err := a.letterTypes.of(ctx, d.Seq, d.Index)
+	if err != nil {
+		return engine.Again, time.Second, err
+	}
+	err = a.events.PublishDeadLetter(ctx, stream.DeadLetter{
+		Pipeline: "ingest", Operator: "decode", Reason: d.Reason, Detail: letterDetail(&d, kind), Source: d.Source, Type: kind,
 		Stream: a.engine.Stats().Position.Stream, Seq: d.Seq, Index: d.Index, At: time.UnixMilli(d.At), Bytes: d.Bytes,
 		Cut: len(d.Bytes) >= event.MaxReject, // the rest was left out on the way here
 	})

@@ -136,6 +136,16 @@ func (m *collector) mail() {
 	if m.app.s.http == "" {
 		return
 	}
+	m.add("millrace_email_hits_total", "Opens and clicks of mails, by who did it: a person, or the rule that says a machine.", []string{"kind", "by"}, func(send func(float64, ...string)) {
+		s := m.app.tracker.Stats()
+		for kind, hits := range map[string]map[string]int64{"open": s.Opens, "click": s.Clicks} {
+			for rule, n := range hits {
+				send(float64(n), kind, by(rule))
+			}
+		}
+	}, prometheus.CounterValue)
+	m.counter("millrace_email_hits_lost_total", "Opens and clicks that could not be stored.", func() float64 { return float64(m.app.tracker.Stats().Faults) })
+	m.counter("millrace_email_links_unknown_total", "Requests for links and pixels that this program did not sign.", func() float64 { return float64(m.app.tracker.Stats().Unknown) })
 	m.counter("millrace_ingest_requests_total", "Requests that took events.", func() float64 { return float64(m.app.gateway.Stats().Requests) })
 	m.counter("millrace_ingest_events_total", "Events that the gateway stored.", func() float64 { return float64(m.app.gateway.Stats().Events) })
 	m.add("millrace_ingest_refused_total", "Requests refused, by error.", []string{"reason"}, func(send func(float64, ...string)) {

@@ -238,6 +238,7 @@ type letterJSON struct {
 	Reason string    `json:"reason"`
 	Detail string    `json:"detail"`
 	Source string    `json:"source"`
+	Type   string    `json:"type,omitempty"`
 	Stream string    `json:"stream"`
 	Seq    uint64    `json:"seq"`
 	Index  uint32    `json:"index"`
@@ -246,7 +247,8 @@ type letterJSON struct {
 	Cut    bool      `json:"cut"`
 }
 
-// wrapRetry puts a dead letter's event back into an envelope.
+// wrapRetry puts a dead letter's event back into an envelope, with the type that the
+// path of its request had said.
 func wrapRetry(d deadLetter) []byte {
-	return event.AppendEnvelope(nil, event.Header{ReceivedAt: d.At.UnixMilli(), Source: d.Source}, []event.Item{{Raw: d.Bytes}})
+	return event.AppendEnvelope(nil, event.Header{ReceivedAt: d.At.UnixMilli(), Source: d.Source}, []event.Item{{Type: d.Type, Raw: d.Bytes}})
 }

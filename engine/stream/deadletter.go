@@ -39,6 +39,7 @@ type DeadLetter struct {
 	Reason   string    // a code, such as "no_identity"
 	Detail   string    // for people; holds no personal data
 	Source   string    // whose write key it came in through, as far as known
+	Type     string    // what the path of the request said, such as "track"; "" when it said nothing
 	Stream   string    // the log
 	Seq      uint64    // the message in the log
 	Index    uint32    // the event in the message
@@ -52,6 +53,7 @@ type letterJSON struct {
 	Reason   string `json:"reason"`
 	Detail   string `json:"detail,omitempty"`
 	Source   string `json:"source,omitempty"`
+	Type     string `json:"type,omitempty"`
 	Stream   string `json:"stream"`
 	Seq      uint64 `json:"seq"`
 	Index    uint32 `json:"index"`
@@ -68,7 +70,7 @@ func (d DeadLetter) MarshalJSON() ([]byte, error) {
 		b, cut = b[:deadBytesMax], true
 	}
 	j := letterJSON{
-		Reason: d.Reason, Detail: d.Detail, Source: d.Source, Stream: d.Stream, Seq: d.Seq, Index: d.Index,
+		Reason: d.Reason, Detail: d.Detail, Source: d.Source, Type: d.Type, Stream: d.Stream, Seq: d.Seq, Index: d.Index,
 		At: d.At.UnixMilli(), Bytes: string(b), Cut: cut,
 	}
 	if !utf8.Valid(b) {
@@ -84,7 +86,7 @@ func (d *DeadLetter) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("read dead letter: %w", err)
 	}
 	*d = DeadLetter{
-		Reason: j.Reason, Detail: j.Detail, Source: j.Source, Stream: j.Stream, Seq: j.Seq, Index: j.Index,
+		Reason: j.Reason, Detail: j.Detail, Source: j.Source, Type: j.Type, Stream: j.Stream, Seq: j.Seq, Index: j.Index,
 		At: time.UnixMilli(j.At).UTC(), Bytes: []byte(j.Bytes), Cut: j.Cut,
 	}
 	if j.Encoding == "base64" {

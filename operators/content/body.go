@@ -79,8 +79,13 @@ func isColour(s string) bool {
 // outside: it is cleaned first, and all of it escaped for the HTML part, since the
 // template engine escapes nothing.
 func (b *body) write(r Request, t task, subject string) (htmlPart, text string, err error) {
-	plain := b.bindings(r, t, subject)
-	escaped, ok := escape(plain).(map[string]any)
+	plain := b.bindings(r, t, subject, func(address string) string { return address })
+	linked := plain
+	if r.Link != nil {
+		linked = b.bindings(r, t, subject, r.Link)
+	}
+	linked["pixel"] = webURL(r.Pixel)
+	escaped, ok := escape(linked).(map[string]any)
 	if !ok {
 		panic("BUG: escaping changed the bindings")
 	}
@@ -123,7 +128,14 @@ func escape(v any) any {
 	}
 }
 
-func (b *body) bindings(r Request, t task, subject string) map[string]any {
+// bindings are what the templates fill in. link is asked about each address of the shop.
+func (b *body) bindings(r Request, t task, subject string, link func(string) string) map[string]any {
+	to := func(address string) string {
+		if address = webURL(address); address == "" {
+			return ""
+		}
+		return webURL(link(address))
+	}
 	lang := t.cond.language
 	words := b.words[lang]
 	kind, ok := words[t.cond.kind]
@@ -137,13 +149,13 @@ func (b *body) bindings(r Request, t task, subject string) map[string]any {
 	if t.values[FirstName] != "" {
 		hello = put(general["hello"], "{name}", t.values[FirstName])
 	}
-	shopURL := webURL(r.ShopURL)
-	target := webURL(r.CartURL)
+	shopURL := to(r.ShopURL)
+	target := to(r.CartURL)
 	if target == "" {
 		target = shopURL
 	}
-	items := b.cards(r, lang, r.Items, itemsShown)
-	recommended := b.cards(r, lang, r.Recommended, recommendedShown)
+	items := b.cards(r, lang, r.Items, itemsShown, to)
+	recommended := b.cards(r, lang, r.Recommended, recommendedShown, to)
 	more, title := "", general["recommended_plain"]
 	if n := len(r.Items) - len(items); n > 0 {
 		more = put(general["more"], "{n}", strconv.Itoa(n))
@@ -180,8 +192,8 @@ func font(lang string) string {
 	return "-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 }
 
-// cards are the bindings of the first most items.
-func (b *body) cards(r Request, lang string, items []event.CartItem, most int) []any {
+// cards are the bindings of the first most items. to gives the address of a link.
+func (b *body) cards(r Request, lang string, items []event.CartItem, most int, to func(string) string) []any {
 	var out []any
 	for _, it := range items[:min(len(items), most)] {
 		category := categoryText(lang, it.Category)
@@ -192,8 +204,8 @@ func (b *body) cards(r Request, lang string, items []event.CartItem, most int) [
 		price, sum, count := b.prices(r, lang, it)
 		tint, shade := tints(CanonicalCategory(it.Category), name)
 		out = append(out, map[string]any{
-			"name": name, "category": capital(category), "price": price,
-			"url": webURL(it.URL), "image": webURL(it.ImageURL), "initial": initial(category, name),
+			"name": name, "title": glued(name), "category": capital(category), "price": price,
+			"url": to(it.URL), "image": webURL(it.ImageURL), "initial": initial(category, name),
 			"tint": tint, "shade": shade, "first": len(out) == 0, "count": count, "sum": sum,
 		})
 	}
@@ -215,6 +227,23 @@ func (b *body) prices(r Request, lang string, it event.CartItem) (price, sum, co
 	}
 	return price, FormatMoney(it.Price*event.Money(it.Quantity), r.Currency, r.Language), strconv.Itoa(int(it.Quantity)) + " × " + price
 }
+
+// glued is a name whose number stays on the line of its unit, or of the word that it
+// counts, when these end the name: "500 g" and "SPF 50" are one thing each.
+func glued(name string) string {
+	i := strings.LastIndexByte(name, ' ')
+	if i <= 0 {
+		return name
+	}
+	last := name[i+1:]
+	unit := isDigit(name[i-1]) && utf8.RuneCountInString(last) <= 3
+	if !unit && strings.Trim(last, "0123456789") != "" {
+		return name
+	}
+	return name[:i] + "\u00a0" + last
+}
+
+func isDigit(c byte) bool { return c-'0' <= 9 }
 
 // initial is what stands in for a missing picture.
 func initial(category, name string) string {

@@ -136,6 +136,77 @@ func TestBodyLimits(t *testing.T) {
 	wellFormed(t, d.HTML)
 }
 
+// TestLinks: every address of the shop in the HTML part may be replaced, that to
+// unsubscribe at and the text part never are.
+func TestLinks(t *testing.T) {
+	r := request()
+	r.CartURL = "https://shop.example/cart?id=1&x=2"
+	r.Recommended[0].URL = "https://shop.example/r1"
+	asked := map[string]bool{}
+	r.Link = func(address string) string {
+		asked[address] = true
+		if address == "https://shop.example/p2" {
+			return "javascript:alert(1)" // not an address: no link at all
+		}
+		return "https://mail.example/c/" + strings.Repeat("t", len(asked))
+	}
+	r.Pixel = "https://mail.example/o/x.gif"
+	d := write(t, writer(t, Options{}), r)
+	for _, want := range []string{"https://shop.example/", "https://shop.example/cart?id=1&x=2", "https://shop.example/p1", "https://shop.example/p2", "https://shop.example/r1"} {
+		if !asked[want] {
+			t.Errorf("%s was not asked about", want)
+		}
+	}
+	if len(asked) != 5 || strings.Contains(d.HTML, "https://shop.example/p1") || strings.Contains(d.HTML, "javascript") {
+		t.Errorf("asked %v", asked)
+	}
+	if !strings.Contains(d.HTML, `href="https://shop.example/u?t=abc&amp;x=1"`) || strings.Contains(d.Text, "mail.example") || !strings.Contains(d.Text, "https://shop.example/p1") {
+		t.Errorf("%s\n%s", d.HTML, d.Text)
+	}
+	if n := wellFormed(t, d.HTML)["img"]; n != 1 || !strings.Contains(d.HTML, `<img src="https://mail.example/o/x.gif" width="1" height="1" alt=""`) {
+		t.Errorf("%d pictures", n)
+	}
+	r.Pixel = "data:image/gif,x"
+	if d := write(t, writer(t, Options{}), r); strings.Contains(d.HTML, "<img") {
+		t.Error("a picture that is no address")
+	}
+}
+
+// TestGlued: no line of a phone begins with a lone unit or number.
+func TestGlued(t *testing.T) {
+	f := func(in, want string) {
+		t.Helper()
+		if got := glued(in); got != want {
+			t.Fatalf("%q: got %q, want %q", in, got, want)
+		}
+	}
+	f("Lavender Bath Salt 500 g", "Lavender Bath Salt 500\u00a0g")
+	f("Mineral Sunscreen SPF 50", "Mineral Sunscreen SPF\u00a050")
+	f("Cast Iron Pan", "Cast Iron Pan")
+	f("Set of 12 glasses", "Set of 12 glasses")
+	f("Mug", "Mug")
+	f(" g", " g")
+	f("", "")
+}
+
+// TestNamesAreNotTorn: a cell may not be narrower than the words of a name, so no style
+// may allow a break inside one that would have fitted on a line of its own.
+func TestNamesAreNotTorn(t *testing.T) {
+	d := write(t, writer(t, Options{}), request())
+	for _, bad := range []string{"anywhere", "break-all", "word-break"} {
+		if strings.Contains(d.HTML, bad) {
+			t.Errorf("the style %q tears words", bad)
+		}
+	}
+	// On a phone the price stands below the name and leaves its line to it.
+	phone, _, _ := strings.Cut(d.HTML, "@media (prefers-color-scheme")
+	for _, want := range []string{".name { display: block", ".sum { display: block"} {
+		if !strings.Contains(phone, want) {
+			t.Errorf("phones miss %q", want)
+		}
+	}
+}
+
 func TestClean(t *testing.T) {
 	f := func(in, want string) {
 		t.Helper()

@@ -30,13 +30,14 @@ const (
 // decoder samples subject lines under constraints. It belongs to one goroutine at a
 // time.
 type decoder struct {
-	vocab *vocabulary
-	state *lstm.State
-	cond  []float32
-	allow []bool // scratch, by token
-	picks []pick // scratch
-	ids   []int32
-	mass  float64 // massLeast, or less in tests of the masks alone
+	vocab   *vocabulary
+	state   *lstm.State
+	grammar grammar
+	cond    []float32
+	allow   []bool // scratch, by token
+	picks   []pick // scratch
+	ids     []int32
+	mass    float64 // massLeast, or less in tests of the masks alone
 
 	likely float64 // log probability per token of the line in ids, but for its first tokens
 	last   float64 // log probability of the token drawn last
@@ -49,7 +50,7 @@ type pick struct {
 
 func newDecoder(v *vocabulary, r *lstm.Runner) *decoder {
 	return &decoder{
-		vocab: v, state: r.NewState(), mass: massLeast,
+		vocab: v, state: r.NewState(), mass: massLeast, grammar: newGrammar(),
 		cond:  make([]float32, r.Model().Config().Cond),
 		allow: make([]bool, len(v.tokens)),
 	}
@@ -105,6 +106,9 @@ func (d *decoder) write(ctx context.Context, t task) (written, string) {
 		w := written{line: d.vocab.line(d.ids)}
 		w.subject = d.vocab.render(d.ids, func(s Slot) string { return t.values[s] })
 		if verify(w.line, w.subject, t.values, t.limit, t.banned) != "" {
+			continue
+		}
+		if t.cond.language == "en" && d.grammar.stumbles(w.line) != "" {
 			continue
 		}
 		if d.likely > likeliest {

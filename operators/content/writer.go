@@ -64,8 +64,12 @@ type Request struct {
 	ShopURL        string
 	CartURL        string // where the button leads; "" leads to the shop
 	UnsubscribeURL string
-	Note           string // shown in the footer, such as "made from synthetic carts"
-	Require        []Slot // slots the subject must use, if there is a model
+	// Link gives what stands in the HTML part in place of an address of the shop; nil
+	// leaves it. The address to unsubscribe at is never asked about.
+	Link    func(address string) string
+	Pixel   string // address of a picture of one pixel that reports an opening; "" for none
+	Note    string // shown in the footer, such as "made from synthetic carts"
+	Require []Slot // slots the subject must use, if there is a model
 }
 
 // Writer writes mails. It is safe for concurrent use.

@@ -27,11 +27,11 @@ const orderWindow = 10 * 60 * 1000
 
 // rees46 reads the REES46 set: a row for each view, cart change or purchased unit.
 func (im *Importer) rees46(in stream) error {
-	t, err := openTable(im.file, in, ',')
+	t, err := openTable(im.file, in, formOf(im.format))
 	if err != nil {
 		return err
 	}
-	if err := t.need("eventtime", "eventtype", "productid", "userid", "usersession"); err != nil {
+	if err := t.check(); err != nil {
 		return err
 	}
 	b := &baskets{im: im, open: map[string]*purchase{}, repeats: map[string]int{}}
@@ -178,11 +178,11 @@ type click struct {
 // serenade reads clicks in sessions, which the set does not sort by time. A session is
 // an anonymous visitor.
 func (im *Importer) serenade(in stream) error {
-	t, err := openTable(im.file, in, '\t')
+	t, err := openTable(im.file, in, formOf(im.format))
 	if err != nil {
 		return err
 	}
-	if err := t.need("sessionid", "itemid", "time"); err != nil {
+	if err := t.check(); err != nil {
 		return err
 	}
 	var clicks []click

@@ -118,7 +118,7 @@ func (im *Importer) Prepare(name string, r io.Reader) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read %s: %w", name, err)
 	}
-	t, err := openTable(name, in, ',')
+	t, err := openTable(name, in, formOf(im.format))
 	if err != nil {
 		return false, err
 	}

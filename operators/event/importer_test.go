@@ -346,10 +346,25 @@ func TestImportErrors(t *testing.T) {
 			t.Fatalf("%s %q: got %v, want %q", format, data, err, want)
 		}
 	}
-	g("online-retail", "", "f:1: read the header")
-	g("online-retail", "a,b\n", "f:1: no column invoiceno, stockcode, quantity")
-	g("rees46", "event_time\n", "no column eventtype")
-	g("serenade", "SessionId\tItemId\n", "no column time")
+	const retail = "expected a header with the columns InvoiceNo, StockCode, Quantity, InvoiceDate, UnitPrice, CustomerID, separated by commas, as the format online-retail has it"
+	g("online-retail", "", "f:1: the file is empty, "+retail)
+	g("online-retail", "\n\n", "f:1: the file is empty, "+retail)
+	g("online-retail", "\"a\nb", "f:1: the header is no CSV")
+	g("online-retail", "a,b\n", "f:1: no column InvoiceNo, StockCode, Quantity, InvoiceDate, UnitPrice, CustomerID, "+retail)
+	g("online-retail", "\ninvoice,StockCode,Quantity,InvoiceDate,Price\n", "f:2: no column CustomerID, "+retail)
+	g("rees46", "event_time\n", "no column event_type, product_id")
+	g("rees46", "", "f:1: the file is empty, expected a header with the columns event_time, event_type")
+	g("serenade", "SessionId\tItemId\n", "no column Time, expected a header with the columns SessionId, ItemId, Time, separated by tabs")
+	g("serenade", "", "f:1: the file is empty")
+	// What the file may be instead.
+	g("online-retail", reesRows, "(the file looks like the format rees46)")
+	g("rees46", retailRows, "(the file looks like the format online-retail)")
+	g("serenade", "SessionId,ItemId,Time\n", "(its columns are separated by commas)")
+	g("online-retail", "InvoiceNo;StockCode;Quantity;InvoiceDate;UnitPrice;CustomerID\n", "(its columns are separated by semicolons)")
+	// A file without a header may begin with a person: nothing of it is repeated.
+	if err := newImporter(t, "rees46", ImportOptions{}).Import("f", strings.NewReader("ann@example.com,5\n"), nil); err == nil || strings.Contains(err.Error(), "ann") {
+		t.Fatalf("%v", err)
+	}
 	g("segment", "\x1f\x8bnot gzip at all", "read f: ")
 
 	stop := errors.New("stop")

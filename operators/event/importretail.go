@@ -38,20 +38,20 @@ const invoiceWindow = 60 * 60 * 1000
 
 // retail reads the UCI Online Retail set: a row for each line of an invoice.
 func (im *Importer) retail(in stream) error {
-	t, err := openTable(im.file, in, ',')
+	t, err := openTable(im.file, in, formOf(im.format))
 	if err != nil {
 		return err
 	}
 	if t.isCatalogue() {
 		return im.catalogue(t)
 	}
-	for alias, column := range map[string]string{"invoice": "invoiceno", "price": "unitprice", "customer": "customerid"} {
-		if i, ok := t.columns[alias]; ok { // the names of Online Retail II
-			t.columns[column] = i
-		}
-	}
-	if err := t.need("invoiceno", "stockcode", "quantity", "invoicedate", "unitprice", "customerid"); err != nil {
+	if err := t.check(); err != nil {
 		return err
+	}
+	for _, column := range t.form.columns {
+		if i, ok := t.columns[otherName(normal(column))]; ok {
+			t.columns[normal(column)] = i
+		}
 	}
 	book := &invoices{im: im, open: map[string]*purchase{}}
 	if err := im.rows(t, func() (string, string, error) { return book.row(t) }); err != nil {

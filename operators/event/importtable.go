@@ -11,24 +11,90 @@ import (
 // table reads rows with a header.
 type table struct {
 	name    string
+	form    form
+	head    int    // line of the header
+	first   string // the header, a column a line
 	csv     *csv.Reader
 	columns map[string]int // by normalised name
 	row     []string
 	line    int
 }
 
-// openTable reads the header.
-func openTable(name string, r io.Reader, comma rune) (*table, error) {
-	t := &table{name: name, csv: csv.NewReader(r), columns: map[string]int{}}
-	t.csv.Comma = comma
+// form is what the header of a format holds.
+type form struct {
+	format  string
+	comma   rune
+	columns []string // that must be there, as the data set spells them
+}
+
+// forms are the formats that are tables.
+func forms() []form {
+	return []form{
+		{"online-retail", ',', []string{"InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID"}},
+		{"rees46", ',', []string{"event_time", "event_type", "product_id", "user_id", "user_session"}},
+		{"serenade", '\t', []string{"SessionId", "ItemId", "Time"}},
+	}
+}
+
+// formOf is the form of a format that is a table.
+func formOf(format string) form {
+	for _, f := range forms() {
+		if f.format == format {
+			return f
+		}
+	}
+	panic("BUG: " + format + " is no table")
+}
+
+// String says what is expected.
+func (f form) String() string {
+	return fmt.Sprintf("expected a header with the columns %s, separated by %s, as the format %s has it",
+		strings.Join(f.columns, ", "), separatorName(f.comma), f.format)
+}
+
+func separatorName(r rune) string {
+	return map[rune]string{',': "commas", '\t': "tabs", ';': "semicolons", '|': "bars"}[r]
+}
+
+// missing lists the columns of the form that a header lacks. What the files of Online
+// Retail II call otherwise counts.
+func (f form) missing(columns map[string]int) []string {
+	var out []string
+	for _, c := range f.columns {
+		_, ok := columns[normal(c)]
+		if _, other := columns[otherName(normal(c))]; !ok && !other {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// otherName is the name that Online Retail II has for a column of Online Retail, or "".
+func otherName(column string) string {
+	return map[string]string{"invoiceno": "invoice", "unitprice": "price", "customerid": "customer"}[column]
+}
+
+// openTable reads the header. The first line of a wrong file may hold anything, persons
+// too, so no error repeats it.
+func openTable(name string, r io.Reader, f form) (*table, error) {
+	t := &table{name: name, form: f, csv: csv.NewReader(r), columns: map[string]int{}}
+	t.csv.Comma = f.comma
 	t.csv.FieldsPerRecord = -1
 	t.csv.ReuseRecord = true
 	header, err := t.csv.Read()
-	if err != nil {
+	var parse *csv.ParseError
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("%s:1: the file is empty, %s", name, f)
+	case errors.As(err, &parse):
+		return nil, fmt.Errorf("%s:%d: the header is no CSV (a quote is missing or stands inside a field), %s", name, parse.StartLine, f)
+	case err != nil:
 		return nil, fmt.Errorf("%s:1: read the header: %w", name, err)
 	}
+	t.head, _ = t.csv.FieldPos(0)
 	for i, column := range header {
 		t.columns[normal(column)] = i
+		t.first += column + "\n"
 	}
 	return t, nil
 }
@@ -43,18 +109,29 @@ func normal(s string) string {
 	}, strings.ToLower(s))
 }
 
-// need answers an error that names the columns that are missing.
-func (t *table) need(columns ...string) error {
-	var missing []string
-	for _, c := range columns {
-		if _, ok := t.columns[c]; !ok {
-			missing = append(missing, c)
+// check answers an error that says what the header lacks, and what the file may be
+// instead.
+func (t *table) check() error {
+	missing := t.form.missing(t.columns)
+	if len(missing) == 0 {
+		return nil
+	}
+	hint := ""
+	for _, other := range forms() {
+		if other.format != t.form.format && len(other.missing(t.columns)) == 0 {
+			hint = fmt.Sprintf(" (the file looks like the format %s)", other.format)
 		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%s:1: no column %s", t.name, strings.Join(missing, ", "))
+	for _, comma := range []rune{',', '\t', ';', '|'} {
+		columns := map[string]int{}
+		for i, c := range strings.FieldsFunc(t.first, func(r rune) bool { return r == comma || r == '\n' }) {
+			columns[normal(c)] = i
+		}
+		if comma != t.form.comma && len(t.form.missing(columns)) == 0 {
+			hint = fmt.Sprintf(" (its columns are separated by %s)", separatorName(comma))
+		}
 	}
-	return nil
+	return fmt.Errorf("%s:%d: no column %s, %s%s", t.name, t.head, strings.Join(missing, ", "), t.form, hint)
 }
 
 // isCatalogue tells whether the table names products and sells none.

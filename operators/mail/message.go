@@ -3,6 +3,7 @@ package mail
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -94,7 +95,7 @@ func (m *Message) setHeaders(msg *gomail.Msg) {
 	if m.ReplyTo != "" {
 		msg.ReplyToMailAddress(Address{Addr: m.ReplyTo}.parsed())
 	}
-	msg.Subject(oneLine(m.Draft.Subject))
+	msg.Subject(subjectWords(oneLine(m.Draft.Subject)))
 	msg.SetDateWithValue(m.Date.UTC())
 	msg.SetMessageIDWithValue(MessageID(m.Decision, m.domain()))
 	msg.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: nobody's vacation reply wants this mail
@@ -260,6 +261,33 @@ func oneLine(s string) string {
 		return unicode.IsSpace(r) || unicode.IsControl(r)
 	}), " ")
 	return strings.ReplaceAll(s, "=?", "= ?")
+}
+
+// firstWordMax is the longest word that the writer of headers leaves on the line of
+// "Subject: ". A longer one stands on a line of its own below, and then some readers and
+// filters see a mail without a subject.
+const firstWordMax = 63
+
+// subjectWords writes a subject of one line as words that fold: as it is, or, when it is
+// not ASCII or begins with a word that is too long, as encoded words of RFC 2047 of
+// which each holds whole characters and the first fits on the first line.
+func subjectWords(s string) string {
+	first, _, _ := strings.Cut(s, " ")
+	if len(first) <= firstWordMax && !strings.ContainsFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) {
+		return s
+	}
+	const open, end = "=?UTF-8?b?", "?="
+	room := (firstWordMax - len(open) - len(end)) / 4 * 3 // bytes; base64 makes 4 characters of 3
+	var words []string
+	for from := 0; from < len(s); {
+		to := min(from+room, len(s))
+		for to < len(s) && !utf8.RuneStart(s[to]) {
+			to--
+		}
+		words = append(words, open+base64.StdEncoding.EncodeToString([]byte(s[from:to]))+end)
+		from = to
+	}
+	return strings.Join(words, " ")
 }
 
 // clean makes s fit for a body: valid UTF-8, without NUL, with LF line ends, which the

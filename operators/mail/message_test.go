@@ -290,6 +290,54 @@ func TestPattern(t *testing.T) {
 	}
 }
 
+// The subject begins on the line of its header, whatever its language and length, and no
+// encoded word or line of it is over the limits of RFC 2047 (75 and 76 characters).
+func TestSubjectFolds(t *testing.T) {
+	f := func(subject string, lines int) {
+		t.Helper()
+		m := sample("d1")
+		m.Draft.Subject = subject
+		b := render(t, m)
+		_, field, _ := strings.Cut(string(b), "\r\nSubject:")
+		end := strings.Index(field, "\r\n")
+		got := 1
+		for ; field[end+2] == ' '; got++ {
+			end += 2 + strings.Index(field[end+2:], "\r\n")
+		}
+		field = field[:end]
+		first, _, _ := strings.Cut(field, "\r\n")
+		if strings.TrimSpace(first) == "" {
+			t.Fatalf("%q: nothing on the first line: %q", subject, field)
+		}
+		for i, line := range strings.Split(field, "\r\n") {
+			if i == 0 {
+				line = "Subject:" + line
+			}
+			if len(line) > 76 {
+				t.Fatalf("%q: line of %d characters: %q", subject, len(line), line)
+			}
+		}
+		for word := range strings.FieldsSeq(field) {
+			if strings.HasPrefix(word, "=?") && len(word) > 75 {
+				t.Fatalf("%q: encoded word of %d characters", subject, len(word))
+			}
+		}
+		if read, _ := headers(b); read != subject || got != lines {
+			t.Fatalf("%q came back as %q in %d lines, want %d", subject, read, got, lines)
+		}
+	}
+	f("Your mug waits", 1)
+	f("别让园艺好物在购物车里等太久", 2)
+	f("购物车还在", 1)
+	f("您的购物车还在等您：蓝色马克杯现在特价，仅限今天，千万不要错过这个难得的机会哦", 4)
+	f("Grüße aus Köln", 1)
+	f("🎁🎁🎁🎁🎁🎁🎁🎁🎁🎁🎁🎁", 2)
+	f(strings.Repeat("word ", 30)+"end", 3)
+	// A first word that leaves no room on the first line.
+	f(strings.Repeat("w", 63)+" end", 2)
+	f(strings.Repeat("w", 64)+" end", 2)
+}
+
 // Property: any text gives a well-formed mail, the same each time, that reads back.
 func TestMessageAnyText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -224,6 +224,8 @@ func TestTokens(t *testing.T) {
 	}
 }
 
+const browser = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+
 func TestTracker(t *testing.T) {
 	s := signer(t, "k")
 	open, _ := s.Open("p", "d")
@@ -237,13 +239,14 @@ func TestTracker(t *testing.T) {
 		t.Helper()
 		hits = nil
 		r := httptest.NewRequest(method, target, nil)
-		r.Header.Set("User-Agent", "Mozilla/5.0"+strings.Repeat("x", 500))
+		r.Header.Set("User-Agent", browser+strings.Repeat("x", 500))
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		if w.Code != code || w.Header().Get("Location") != location || len(hits) != seen {
 			t.Fatalf("%s %s: got %d, %q, %d hits", method, target, w.Code, w.Header().Get("Location"), len(hits))
 		}
-		if seen == 1 && (hits[0].Person != "p" || hits[0].Decision != "d" || len(hits[0].UserAgent) != 256) {
+		machine := map[string]string{"HEAD": ByHead}[method]
+		if seen == 1 && (hits[0].Person != "p" || hits[0].Decision != "d" || len(hits[0].UserAgent) != 256 || hits[0].Machine != machine) {
 			t.Fatalf("%+v", hits[0])
 		}
 		if w.Code == 200 && method == "GET" && w.Body.String() != pixel {
@@ -252,17 +255,84 @@ func TestTracker(t *testing.T) {
 	}
 	f(tracker.Open(), "GET", "/o/"+open, 200, "", 1)
 	f(tracker.Open(), "GET", "/o/"+open+".gif", 200, "", 1)
-	f(tracker.Open(), "HEAD", "/o/"+open, 200, "", 0)
+	f(tracker.Open(), "HEAD", "/o/"+open, 200, "", 1)
 	f(tracker.Open(), "GET", "/o/nonsense", 200, "", 0)
+	f(tracker.Open(), "GET", "/o/"+click, 200, "", 0)
 	f(tracker.Open(), "POST", "/o/"+open, 405, "", 0)
 	f(tracker.Click(), "GET", "/c/"+click, 302, "https://shop.example/mug?x=1", 1)
-	f(tracker.Click(), "HEAD", "/c/"+click, 302, "https://shop.example/mug?x=1", 0)
+	f(tracker.Click(), "HEAD", "/c/"+click, 302, "https://shop.example/mug?x=1", 1)
 	f(tracker.Click(), "GET", "/c/"+open, 404, "", 0)
 	f(tracker.Click(), "GET", "/c/https:%2F%2Fevil.example", 404, "", 0)
 	f(tracker.Click(), "GET", "/c/"+click+"?url=https://evil.example", 302, "https://shop.example/mug?x=1", 1)
 	f(tracker.Click(), "POST", "/c/"+click, 405, "", 0)
-	if n := tracker.Stats(); n.Opens != 2 || n.Clicks != 2 || n.Faults != 4 || n.Unknown != 3 {
+	// A link that another key signed is nobody's.
+	foreign, _ := signer(t, "other").Click("p", "d", "https://evil.example/")
+	f(tracker.Click(), "GET", "/c/"+foreign, 404, "", 0)
+	if n := tracker.Stats(); n.Opens[""] != 2 || n.Clicks[""] != 2 || n.Opens[ByHead] != 1 || n.Clicks[ByHead] != 1 || n.Faults != 6 || n.Unknown != 5 {
 		t.Fatalf("%+v", n)
+	}
+}
+
+// TestMachines: what scanners and prefetchers do is no click of a person, what readers
+// do through their provider's proxy is.
+func TestMachines(t *testing.T) {
+	f := func(method, agent, header, value, want string) {
+		t.Helper()
+		r := httptest.NewRequest(method, "/c/x", nil)
+		r.Header.Set("User-Agent", agent)
+		if header != "" {
+			r.Header.Set(header, value)
+		}
+		if got := byItself(r); got != want {
+			t.Fatalf("%s %q %s %s: got %q, want %q", method, agent, header, value, got, want)
+		}
+	}
+	f("GET", browser, "", "", "")
+	f("GET", "Mozilla/5.0 (Linux; Android 9; CUBOT X19) AppleWebKit/537.36 Chrome/120.0 Mobile Safari/537.36", "", "", "")
+	f("GET", "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)", "", "", "")
+	f("GET", "YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", "", "", "")
+	f("GET", "Mozilla/5.0", "", "", ByAgent)
+	f("GET", "", "", "", ByAgent)
+	f("GET", "python-requests/2.32", "", "", ByAgent)
+	f("GET", "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "", "", ByAgent)
+	f("GET", "Barracuda Sentinel (EE)", "", "", ByAgent)
+	f("HEAD", browser, "", "", ByHead)
+	f("GET", browser, "Sec-Purpose", "prefetch;prerender", ByPrefetch)
+	f("GET", browser, "X-Moz", "prefetch", ByPrefetch)
+	f("GET", browser, "X-Purpose", "preview", ByPrefetch)
+}
+
+// TestBurst: the third different link of a mail within seconds, and what follows at once.
+func TestBurst(t *testing.T) {
+	var b bursts
+	start := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+	f := func(after time.Duration, mail, link string, want bool) {
+		t.Helper()
+		if got := b.seen(mail, link, start.Add(after)); got != want {
+			t.Fatalf("%s %s after %s: got %v", mail, link, after, got)
+		}
+	}
+	f(0, "a", "1", false)
+	f(0, "a", "1", false) // a double click
+	f(time.Second, "a", "2", false)
+	f(time.Second, "b", "3", false) // another mail
+	f(1500*time.Millisecond, "a", "3", true)
+	f(1600*time.Millisecond, "a", "1", true)
+	f(2*time.Second, "a", "4", true)
+	// Later somebody reads it.
+	f(5*time.Second, "a", "1", false)
+	f(8*time.Second, "a", "2", false)
+	f(11*time.Second, "a", "3", false)
+	// Three tabs, one after the other.
+	f(20*time.Second, "a", "1", false)
+	f(21500*time.Millisecond, "a", "2", false)
+	f(23*time.Second, "a", "3", false)
+	// What is kept stays bounded, also when nothing of it is over.
+	for i := range 3 * burstMails {
+		f(30*time.Second, fmt.Sprint("m", i), "1", false)
+	}
+	if len(b.mails) > burstMails {
+		t.Fatalf("%d mails are watched", len(b.mails))
 	}
 }
 

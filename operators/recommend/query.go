@@ -53,16 +53,18 @@ type Scored struct {
 	Score    float64
 	Facts    Facts
 	Seed     string   // the seed that speaks most for it; "" when it is merely popular
+	SeedName string   // its name; "" when that is not known
 	Relation Relation // how the two go together
 	LLR      float64  // how surely
 }
 
-// Why says in words why the item is recommended.
+// Why says in words why the item is recommended, by the name of what it goes with, or
+// by its id where no name is known.
 func (s Scored) Why() string {
 	if s.Seed == "" {
 		return "popular"
 	}
-	return s.Relation.String() + " with " + s.Seed
+	return s.Relation.String() + " with " + cmp.Or(s.SeedName, s.Seed)
 }
 
 // maxSeeds bounds the items that a recommendation starts from: the newest ones say
@@ -224,6 +226,11 @@ func (r *Recommender) Recommend(q Query, read Reader, totals *Totals) []Scored {
 		return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Item, b.Item))
 	})
 	out = out[:min(len(out), max(q.Limit, 0))]
+	for i := range out {
+		if seed, ok := cached(out[i].Seed); ok {
+			out[i].SeedName = seed.Facts.Name
+		}
+	}
 	if q.NoFill || len(out) >= q.Limit {
 		return out
 	}

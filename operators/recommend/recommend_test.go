@@ -414,8 +414,14 @@ func TestRecommend(t *testing.T) {
 		t.Fatalf("%+v", top)
 	}
 	r := q("h:add:saw@1h", ExcludeNone, 1)
-	if r[0].Why() != "bought together with saw" || r[0].Relation != Bought {
+	if r[0].Why() != "bought together with the saw" || r[0].Relation != Bought {
 		t.Fatalf("%q", r[0].Why())
+	}
+	// The id stands in where no name is known.
+	s.items["saw"].Facts.Name = ""
+	r = s.r.Recommend(Query{Seeds: []Seed{{"saw", 1}}, Limit: 1, Now: now}, s.read, &s.totals)
+	if why := r[0].Why(); why != "bought together with saw" {
+		t.Fatalf("%q", why)
 	}
 }
 
