@@ -180,10 +180,11 @@ type Late struct {
 // windows share. The zero value is empty. One goroutine at a time.
 type Windows[A any, P state.Codec[A]] struct {
 	open  []pane[A]
-	begun bool  // of sliding windows: fired means something
-	fired int64 // every window that ends at or before it has emitted, unless empty
-	armed bool  // timer means something
-	timer int64 // the earliest timer that the operator has set
+	shape uint32 // of the options that open was made with
+	begun bool   // of sliding windows: fired means something
+	fired int64  // every window that ends at or before it has emitted, unless empty
+	armed bool   // timer means something
+	timer int64  // the earliest timer that the operator has set
 	cache *slideCache[A]
 }
 
@@ -214,6 +215,7 @@ type Windower[In, A, Out any, P state.Codec[A]] struct {
 	every    int64
 	offset   int64
 	slices   slicing
+	shape    uint32
 	acc      A
 }
 
@@ -249,7 +251,26 @@ func NewWindower[In, A, Out any, P state.Codec[A]](o WindowOptions, agg Aggregat
 	case o.Size > 0:
 		w.kind = tumbling
 	}
+	w.shape = uint32(w.kind) + 1
+	if w.kind == sliding {
+		w.shape = uint32(hash64(fmt.Sprint(w.slices.size, w.slices.slide, w.slices.offset))) | 4 //nolint:gosec // some of its bits
+	}
 	return w, nil
+}
+
+// Fits tells whether windows can have been made with w's options. A size, a gap or a
+// lateness may change while windows are open: those finish by the new ones. But slices
+// mean nothing to other slides, nor windows of one kind to another.
+func (w *Windower[In, A, Out, P]) Fits(s *Windows[A, P]) bool {
+	n := len(s.open)
+	if n == 0 {
+		return true
+	}
+	if w.kind == sliding {
+		most := 2 * (4 * maxTime / w.slices.slide)
+		return s.shape == w.shape && s.open[0].start > -most && s.open[n-1].start < most
+	}
+	return s.shape == w.shape
 }
 
 // Add takes a value of time t at a watermark, and appends the panes that it causes: of
@@ -260,6 +281,7 @@ func (w *Windower[In, A, Out, P]) Add(dst []Pane[Out], s *Windows[A, P], t int64
 	if t < -maxTime || t > maxTime {
 		return dst, Late{Why: LateClock, At: t, Watermark: watermark}
 	}
+	s.shape = w.shape
 	if w.kind == sliding {
 		return w.slide(dst, s, t, in, watermark)
 	}

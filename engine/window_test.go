@@ -143,6 +143,9 @@ func TestWindows(t *testing.T) {
 	f(engine.WindowOptions{Gap: ms(10), Lateness: ms(20), Retract: true}, "0 18 w12 r 9 w28",
 		"final [0,10) 0; retraction [0,10) 0; final [0,28) 0 9 18")
 	f(engine.WindowOptions{Gap: ms(10), Longest: ms(25)}, "0 8 15 16 20 w60", "final [0,25) 0 8 15; final [16,30) 16 20")
+	f(engine.WindowOptions{Gap: ms(10), EveryCount: 3}, "0 18 9 w40", "early [0,28) 0 9 18; final [0,28) 0 9 18")
+	f(engine.WindowOptions{Gap: ms(10), Every: ms(30)}, "0 18 w5 r 9 w40", "final [0,28) 0 9 18")
+	f(engine.WindowOptions{Gap: ms(20), Every: ms(15)}, "18 w2 0 w15 w40", "early [0,38) 0 18; final [0,38) 0 18")
 	// Global windows with triggers.
 	f(engine.WindowOptions{EveryCount: 2}, "5 1 9 7", "early [1,6) 1 5; early [1,10) 1 5 7 9")
 	f(engine.WindowOptions{EveryCount: 2, Discard: true}, "5 1 9 7 3", "early [1,6) 1 5; early [7,10) 7 9")
@@ -457,11 +460,16 @@ func FuzzWindows(f *testing.F) {
 		w.Add(nil, s, int64(n)*7, n<<40, 5)
 		f.Add(s.AppendTo(nil))
 	}
-	f.Add([]byte{1, 0, 255, 255, 255, 255, 15})
 	sessions, err := engine.NewWindower(engine.WindowOptions{Gap: ms(10), EveryCount: 3, Every: ms(5)}, bags())
 	if err != nil {
 		f.Fatal(err)
 	}
+	s = &bagWindows{}
+	for n := range uint64(5) {
+		sessions.Add(nil, s, int64(n)*7, n<<40, 5)
+		f.Add(s.AppendTo(nil))
+	}
+	f.Add([]byte{1, 0, 255, 255, 255, 255, 15})
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		s := &bagWindows{}
 		if s.DecodeFrom(raw) != nil {
@@ -474,9 +482,13 @@ func FuzzWindows(f *testing.F) {
 		if s.Open() > 1000 {
 			return
 		}
-		w.Add(nil, s, 50, 1, 40) // whatever it means, it must not panic
-		w.Next(s)
-		sessions.Add(nil, again, 50, 1, 40)
-		sessions.Next(again)
+		if w.Fits(s) { // whatever it means, it must not panic or go on for ever
+			w.Add(nil, s, 50, 1, 40)
+			w.Next(s)
+		}
+		if sessions.Fits(again) {
+			sessions.Add(nil, again, 50, 1, 40)
+			sessions.Next(again)
+		}
 	})
 }

@@ -31,6 +31,7 @@ func (s *Windows[A, P]) AppendTo(b []byte) []byte {
 	if s.armed {
 		b = binary.AppendVarint(b, s.timer)
 	}
+	b = binary.AppendUvarint(b, uint64(s.shape))
 	b = binary.AppendUvarint(b, uint64(len(s.open)))
 	before := int64(0)
 	for i := range s.open {
@@ -88,7 +89,8 @@ func (s *Windows[A, P]) DecodeFrom(b []byte) error {
 	if s.armed {
 		s.timer = r.time()
 	}
-	n := r.count(3) // flags, a time and a length at least
+	s.shape = uint32(r.uvarint()) //nolint:gosec // some of its bits
+	n := r.count(3)               // flags, a time and a length at least
 	s.open = make([]pane[A], n)
 	before := int64(0)
 	for i := range s.open {

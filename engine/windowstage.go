@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"millrace/state"
@@ -43,7 +44,7 @@ func NewWindowOperator[In, A, Out any, P state.Codec[A]](
 // Process implements Operator.
 func (o *WindowOperator[In, A, Out, P]) Process(c *Ctx, in In) {
 	s := Value(c, o.Cell)
-	if c.err != nil {
+	if c.err != nil || !o.fits(c, s) {
 		return
 	}
 	var late Late
@@ -58,14 +59,23 @@ func (o *WindowOperator[In, A, Out, P]) Process(c *Ctx, in In) {
 // Timer implements TimerHandler.
 func (o *WindowOperator[In, A, Out, P]) Timer(c *Ctx, t Timer) {
 	s := Value(c, o.Cell)
-	if c.err != nil || s.Empty() && !s.armed {
-		return // a timer that is of no use any more
+	if c.err != nil || s.Empty() || !o.fits(c, s) {
+		return // of what is empty, a timer is of no use any more
 	}
 	if s.armed && s.timer <= t.Due {
 		s.armed = false
 	}
 	o.panes = o.w.Fire(o.panes[:0], s, t.Due)
 	o.leave(c, s)
+}
+
+// fits stops the engine when the stored windows are not those of the options.
+func (o *WindowOperator[In, A, Out, P]) fits(c *Ctx, s *Windows[A, P]) bool {
+	if o.w.Fits(s) {
+		return true
+	}
+	c.Fail(fmt.Errorf("cell %s holds windows of another kind or slide: give the new ones a cell of their own: %w", o.Cell.Name(), ErrWindows))
+	return false
 }
 
 // leave sets the timer that the windows need, and hands the panes over.
