@@ -107,7 +107,7 @@ const (
 type Aggregate[In, A, Out any] struct {
 	Add    func(a *A, in In) // folds one value in
 	Merge  func(a, b *A)     // folds b, which is newer, into a; must not keep or change b
-	Result func(a *A) Out    // must not keep or change a
+	Result func(a *A) Out    // must not change a, nor point into it
 	// Emit, unless nil, tells whether a value asks for a pane at once (punctuation).
 	Emit func(in In) bool
 }
