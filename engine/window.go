@@ -179,13 +179,15 @@ type Late struct {
 // Windows is what one key keeps: its open windows, or the slices that its sliding
 // windows share. The zero value is empty. One goroutine at a time.
 type Windows[A any, P state.Codec[A]] struct {
-	open  []pane[A]
-	shape uint32 // of the options that open was made with
-	begun bool   // of sliding windows: fired means something
-	fired int64  // every window that ends at or before it has emitted, unless empty
-	armed bool   // timer means something
-	timer int64  // the earliest timer that the operator has set
-	cache *slideCache[A]
+	open   []pane[A]
+	shape  uint32 // of the options that open was made with
+	begun  bool   // of sliding windows: fired means something
+	fired  int64  // every window that ends at or before it has emitted, unless empty
+	forced bool   // with OnChange: force emits next, whatever has entered or left
+	force  int64
+	armed  bool  // timer means something
+	timer  int64 // the earliest timer that the operator has set
+	cache  *slideCache[A]
 }
 
 // pane is an open window, or a slice, whose start is its number.
@@ -273,7 +275,7 @@ func (w *Windower[In, A, Out, P]) Fits(s *Windows[A, P]) bool {
 	return s.shape == w.shape
 }
 
-// Add takes a value of time t at a watermark, and appends the panes that it causes: of
+// Add takes a value of time t at a watermark, which must never go back, and appends the panes that it causes: of
 // windows that are due before it, early ones, and updates. A value whose windows are all
 // closed changes nothing.
 func (w *Windower[In, A, Out, P]) Add(dst []Pane[Out], s *Windows[A, P], t int64, in In, watermark int64) ([]Pane[Out], Late) {

@@ -351,6 +351,73 @@ func TestWindowsAgainstNaive(t *testing.T) {
 	})
 }
 
+// TestOnChange: who hears only of changes knows as much as who hears of every window, and
+// hears of each change once. Values come late for some of their windows, too.
+func TestOnChange(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		size := rapid.Int64Range(2, 30).Draw(t, "size")
+		o := engine.WindowOptions{Size: ms(size), Slide: ms(rapid.Int64Range(1, size-1).Draw(t, "slide"))}
+		every, err := engine.NewWindower(o, bags())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.OnChange = true
+		changed, err := engine.NewWindower(o, bags())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all, some := &bagWindows{}, &bagWindows{}
+		want, got := map[int64]string{}, map[int64]string{}
+		take := func(into map[int64]string, panes []engine.Pane[string]) {
+			for _, p := range panes {
+				if _, twice := into[p.End]; twice || p.Empty != (p.Value == "") || p.Kind != engine.Final {
+					t.Fatalf("pane %s", show(p))
+				}
+				into[p.End] = p.Value
+			}
+		}
+		now, mark := int64(0), int64(-100)
+		for id := range uint64(rapid.IntRange(1, 30).Draw(t, "values")) {
+			now += rapid.Int64Range(0, 20).Draw(t, "pass")
+			at := now - rapid.Int64Range(0, 40).Draw(t, "late")
+			mark = max(mark, now-rapid.Int64Range(0, 30).Draw(t, "behind"))
+			a, late := every.Add(nil, all, at, id+1, mark)
+			b, again := changed.Add(nil, some, at, id+1, mark)
+			if late != again {
+				t.Fatalf("%+v, with changes only %+v", late, again)
+			}
+			take(want, a)
+			take(got, b)
+			raw := some.AppendTo(nil)
+			some = &bagWindows{}
+			if err := some.DecodeFrom(raw); err != nil {
+				t.Fatal(err)
+			}
+		}
+		take(want, every.Fire(nil, all, math.MaxInt64))
+		take(got, changed.Fire(nil, some, math.MaxInt64))
+		if !some.Empty() {
+			t.Fatalf("%d slices are left", some.Open())
+		}
+		known := ""
+		for end := int64(-40); end < now+2*size+2; end++ {
+			told, tells := got[end]
+			if tells && told == known {
+				t.Fatalf("the window that ends at %d tells %q again", end, told)
+			}
+			if tells {
+				known = told
+			}
+			if value, there := want[end]; there && value != known || !there && tells && told != "" {
+				t.Fatalf("the window that ends at %d holds %q, known is %q", end, value, known)
+			}
+		}
+		if known != "" {
+			t.Fatalf("nobody told that %q has left", known)
+		}
+	})
+}
+
 // TestSessionsAgainstNaive: values in any order, none late, give the sessions of the
 // sorted values; with a bound, none is longer, every value counts once, and no two could
 // be one.

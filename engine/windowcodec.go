@@ -24,12 +24,15 @@ var ErrWindows = errors.New("the stored windows are damaged")
 
 // AppendTo implements state.Codec.
 func (s *Windows[A, P]) AppendTo(b []byte) []byte {
-	b = append(b, windowsVersion, flag(s.begun, 1)|flag(s.armed, 2))
+	b = append(b, windowsVersion, flag(s.begun, 1)|flag(s.armed, 2)|flag(s.forced, 4))
 	if s.begun {
 		b = binary.AppendVarint(b, s.fired)
 	}
 	if s.armed {
 		b = binary.AppendVarint(b, s.timer)
+	}
+	if s.forced {
+		b = binary.AppendVarint(b, s.force)
 	}
 	b = binary.AppendUvarint(b, uint64(s.shape))
 	b = binary.AppendUvarint(b, uint64(len(s.open)))
@@ -82,12 +85,15 @@ func (s *Windows[A, P]) DecodeFrom(b []byte) error {
 		return fmt.Errorf("version %d: %w", v, ErrWindows)
 	}
 	flags := r.byte()
-	s.begun, s.armed = flags&1 != 0, flags&2 != 0
+	s.begun, s.armed, s.forced = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	if s.begun {
 		s.fired = r.time()
 	}
 	if s.armed {
 		s.timer = r.time()
+	}
+	if s.forced {
+		s.force = r.time()
 	}
 	s.shape = uint32(r.uvarint()) //nolint:gosec // some of its bits
 	n := r.count(3)               // flags, a time and a length at least

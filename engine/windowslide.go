@@ -102,6 +102,9 @@ func (w *Windower[In, A, Out, P]) slide(dst []Pane[Out], s *Windows[A, P], t int
 		}
 		dst = append(dst, w.window(s, k, kind))
 	}
+	if w.o.OnChange && open > first && open >= over { // the window before lacks the value for good
+		s.forced, s.force = true, open
+	}
 	s.advance(watermark)
 	return dst, late
 }
@@ -138,6 +141,9 @@ func (w *Windower[In, A, Out, P]) pending(s *Windows[A, P]) (k int64, ok bool) {
 	if leaves < len(s.open) {
 		next = min(next, c.last(s.open[leaves].start)+1)
 	}
+	if s.forced && s.force >= k {
+		next = min(next, s.force)
+	}
 	return next, next != math.MaxInt64
 }
 
@@ -150,6 +156,7 @@ func (w *Windower[In, A, Out, P]) fireSlides(dst []Pane[Out], s *Windows[A, P], 
 		}
 		dst = append(dst, w.window(s, k, Final))
 		s.advance(w.slices.end(k))
+		s.forced = s.forced && s.force > k
 	}
 	s.advance(min(until, 2*maxTime))
 	n := 0
