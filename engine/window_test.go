@@ -76,7 +76,7 @@ func play(t *testing.T, o engine.WindowOptions, agg engine.Aggregate[uint64, bag
 	s := &bagWindows{}
 	mark := int64(math.MinInt64)
 	var out []string
-	for _, word := range strings.Fields(script) {
+	for word := range strings.FieldsSeq(script) {
 		var panes []engine.Pane[string]
 		var n int64
 		switch {
