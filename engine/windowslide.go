@@ -163,11 +163,10 @@ func (w *Windower[In, A, Out, P]) fireSlides(dst []Pane[Out], s *Windows[A, P], 
 	for n < len(s.open) && w.spent(&s.open[n]) <= until {
 		n++
 	}
-	if n > 0 {
-		s.open = slices.Delete(s.open, 0, n)
-	}
+	clear(s.open[:n]) // and no copying of the rest: appending makes room when it must
+	s.open = s.open[n:]
 	if len(s.open) == 0 {
-		s.cache = nil
+		s.open, s.cache = nil, nil
 	}
 	return dst
 }
