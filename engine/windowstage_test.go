@@ -141,7 +141,7 @@ func TestWindowStage(t *testing.T) {
 			log.Append(at, []byte(strings.Join(parts, ";")))
 		}
 		run := func(crashes int, tune func(*engine.Options)) ([]string, []string) {
-			store, err := state.Open(state.Options{})
+			store, err := state.Open(state.Options{MemTable: 8 << 20})
 			if err != nil {
 				rt.Fatal(err)
 			}
@@ -210,7 +210,7 @@ func TestWindowStageLeavesNothing(t *testing.T) {
 			log.Append(1000+i, fmt.Appendf(nil, "%d k%d %d", 1000+i, i, i))
 		}
 		log.Append(9000, []byte("900000 k 1"))
-		store, err := state.Open(state.Options{})
+		store, err := state.Open(state.Options{MemTable: 8 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,7 +241,7 @@ func TestWindowStageLeavesNothing(t *testing.T) {
 // TestWindowStageKeepsShape: a slide that changed stops the engine instead of reading
 // slices as what they are not.
 func TestWindowStageKeepsShape(t *testing.T) {
-	store, err := state.Open(state.Options{})
+	store, err := state.Open(state.Options{MemTable: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ import (
 // rows runs a query over a workload.
 func rows(t *testing.T, query string, w nexmark.Workload, tune func(*engine.Options)) []nexmark.Row {
 	t.Helper()
-	store, err := state.Open(state.Options{})
+	store, err := state.Open(state.Options{MemTable: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +233,7 @@ func TestCrashes(t *testing.T) {
 		if query == "q4" { // a stream of updates: only the last ones are an answer
 			want = nil
 		}
-		store, err := state.Open(state.Options{})
+		store, err := state.Open(state.Options{MemTable: 8 << 20})
 		if err != nil {
 			t.Fatal(err)
 		}
