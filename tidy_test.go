@@ -52,6 +52,7 @@ var mayImport = map[string][]string{
 	"bench":                {"*"},
 	"bench/shop":           {"*"},
 	"bench/accuracy":       {"*"},
+	"bench/nexmark":        {"*"},
 	"cmd/millrace":         {"*"},
 }
 
