@@ -231,7 +231,7 @@ func drawLog(rnd *rand.Rand, what []string, events int) *enginetest.Log {
 	now := int64(1000)
 	for range events {
 		now += rnd.Int64N(21)
-		log.Append(now, fmt.Appendf(nil, "%d %s %s %d", now-rnd.Int64N(26), []string{"ann", "bob", "cid"}[rnd.IntN(3)], what[rnd.IntN(len(what))], rnd.IntN(4)))
+		log.Append(now, fmt.Appendf(nil, "%d %s %s %d", now-rnd.Int64N(40), []string{"ann", "bob", "cid"}[rnd.IntN(3)], what[rnd.IntN(len(what))], rnd.IntN(4)))
 	}
 	return log
 }
