@@ -39,6 +39,8 @@ type patternStep[T any] struct {
 	gap      int64 // milliseconds since the event taken before; 0: no limit
 	where    []func(v T, m *Matched[T]) bool
 	until    []func(v T, m *Matched[T]) bool
+	alone    []func(v T) bool // of where: those that see nothing but the event
+	ends     []func(v T) bool // of until, likewise
 }
 
 func (s *patternStep[T]) loops() bool { return s.most != 1 }
@@ -87,6 +89,7 @@ type Pattern[T any] struct {
 	negated uint64   // the negated steps
 	strict  []uint64 // per step: options from it that only the very next event may take
 	gaps    bool     // a step has a gap
+	close   bool     // a step looks at the very next event, whatever it is
 	endsNot bool     // something must not follow the last positive step: only time completes a match
 	endGap  int64    // of the last step, if it is negated
 }
@@ -156,6 +159,7 @@ func (b *PatternBuilder[T]) last() *patternStep[T] { return &b.p.steps[len(b.p.s
 
 // Where adds a condition to the step; all of them must hold.
 func (b *PatternBuilder[T]) Where(f func(v T) bool) *PatternBuilder[T] {
+	b.last().alone = append(b.last().alone, f)
 	return b.WhereMatched(func(v T, _ *Matched[T]) bool { return f(v) })
 }
 
@@ -230,6 +234,7 @@ func (b *PatternBuilder[T]) between(c contiguity) *PatternBuilder[T] {
 // Until ends the step at an event for which f holds: neither it nor a later one is
 // taken by the step.
 func (b *PatternBuilder[T]) Until(f func(v T) bool) *PatternBuilder[T] {
+	b.last().ends = append(b.last().ends, f)
 	return b.UntilMatched(func(v T, _ *Matched[T]) bool { return f(v) })
 }
 
@@ -388,6 +393,7 @@ func (p *Pattern[T]) compile() {
 	for i := range p.steps {
 		s := &p.steps[i]
 		p.gaps = p.gaps || s.gap != 0
+		p.close = p.close || s.before == strict || s.inner == strict
 		if s.negated {
 			p.negated |= 1 << i
 			continue
@@ -406,6 +412,30 @@ func (p *Pattern[T]) compile() {
 	for i := n - 1; i >= 0 && p.steps[i].negated; i-- {
 		p.endsNot, p.endGap = true, max(p.endGap, p.steps[i].gap)
 	}
+}
+
+// concerns tells whether an event can matter to the pattern, whatever was taken: what
+// cannot need neither wait nor be looked at, which is most of what a shop's log holds.
+func (p *Pattern[T]) concerns(v T) bool {
+	if p.close {
+		return true
+	}
+	for i := range p.steps {
+		s := &p.steps[i]
+		if allHold(s.alone, v) || len(s.until) > 0 && allHold(s.ends, v) {
+			return true
+		}
+	}
+	return false
+}
+
+func allHold[T any](conditions []func(T) bool, v T) bool {
+	for _, f := range conditions {
+		if !f(v) {
+			return false
+		}
+	}
+	return true
 }
 
 // options are those of a partial match that stands at a step with a count of events.

@@ -232,6 +232,7 @@ func (m *Matcher[T]) Offer(s *PatternState, at int64, v T, now int64, emit func(
 	case m.err != nil:
 	case at < now:
 		m.emit(PatternResult[T]{Outcome: PatternLate, Time: at, Events: []PatternEvent[T]{{Time: at, Value: v}}})
+	case !m.p.concerns(v):
 	case at == now:
 		m.apply(at, v, nil)
 	case len(s.pending) >= m.limits.Pending:

@@ -185,9 +185,9 @@ func TestPatternOverflow(t *testing.T) {
 	}
 	r.offer(t, toy{at: 4, kind: 'b'}, 4)
 	for at := int64(10); at <= 13; at++ {
-		r.offer(t, toy{at: at, kind: 'x'}, 4)
+		r.offer(t, toy{at: at, kind: 'b'}, 4)
 	}
-	if got, want := strings.Join(r.out, "; "), "overflowed@3 a1; a2 b4; a3 b4; crowded@13 x13"; got != want {
+	if got, want := strings.Join(r.out, "; "), "overflowed@3 a1; a2 b4; a3 b4; crowded@13 b13"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	// One partial match that takes without end.
