@@ -207,9 +207,9 @@ func TestLookupReplay(t *testing.T) {
 	}
 }
 
-type played struct{ said, left []string }
+type playedLookup struct{ said, left []string }
 
-func runLookup(t *testing.T, build func() *engine.Graph, log *enginetest.Log, o engine.Options, ask engine.Handler, crashEach int) played {
+func runLookup(t *testing.T, build func() *engine.Graph, log *enginetest.Log, o engine.Options, ask engine.Handler, crashEach int) playedLookup {
 	t.Helper()
 	store, err := state.Open(state.Options{})
 	if err != nil {
@@ -241,7 +241,7 @@ func runLookup(t *testing.T, build func() *engine.Graph, log *enginetest.Log, o 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return played{n.lines(), left}
+	return playedLookup{n.lines(), left}
 }
 
 // lookupNotes collects notes by the number of their row.

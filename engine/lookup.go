@@ -298,7 +298,7 @@ func (r *storedReader) lookupID() LookupID {
 	return LookupID{Seq: r.uvarint(), Index: uint32(r.below(1 << 32)), N: uint32(r.below(1 << 32))}
 }
 
-func appendSized(b, v []byte) []byte {
+func appendJoined(b, v []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(v)))
 	return append(b, v...)
 }
@@ -317,8 +317,8 @@ func (s *LookupState) AppendTo(b []byte) []byte {
 		if q.state == questionRests {
 			b = binary.AppendVarint(b, q.retry-base)
 		}
-		b = appendSized(b, q.input)
-		b = appendSized(b, q.body)
+		b = appendJoined(b, q.input)
+		b = appendJoined(b, q.body)
 	}
 	return b
 }
@@ -364,7 +364,7 @@ func (s *LookupState) DecodeFrom(b []byte) error {
 // AppendLookupCall writes a call, as the body of an effect.
 func AppendLookupCall(b []byte, c *LookupCall) []byte {
 	b = append(b, lookupSchema)
-	b = appendSized(b, []byte(c.Key))
+	b = appendJoined(b, []byte(c.Key))
 	b = c.ID.appendTo(b)
 	b = binary.AppendUvarint(b, uint64(c.Try))
 	return append(b, c.Input...)
@@ -388,7 +388,7 @@ func DecodeLookupCall(b []byte) (LookupCall, error) {
 func AppendLookupAnswer(b []byte, a *LookupAnswer) []byte {
 	b = append(b, lookupSchema)
 	b = binary.AppendUvarint(b, a.Row)
-	b = appendSized(b, []byte(a.Key))
+	b = appendJoined(b, []byte(a.Key))
 	b = a.ID.appendTo(b)
 	word := uint64(a.Try) << 1
 	if a.Failed {

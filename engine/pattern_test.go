@@ -326,7 +326,7 @@ func TestPatternErrors(t *testing.T) {
 // A naive matcher: it looks at every sequence of events and says by the definitions of
 // docs/patterns.md whether it is a match. It knows nothing of options or partial
 // matches.
-type naive struct {
+type naivePattern struct {
 	p      *Pattern[toy]
 	events []toy // in order
 	now    int64
@@ -342,7 +342,7 @@ type naiveMatch struct {
 }
 
 // matched is what conditions see, made without a matcher's state.
-func (n *naive) matched(seq taken) *Matched[toy] {
+func (n *naivePattern) matched(seq taken) *Matched[toy] {
 	m := &Matcher[toy]{p: n.p, codec: toyCodec(), s: &PatternState{}, index: -1}
 	for i, s := range seq {
 		m.s.events = append(m.s.events, storedEvent{at: n.events[s.event].at, raw: m.codec.Append(nil, n.events[s.event])})
@@ -351,7 +351,7 @@ func (n *naive) matched(seq taken) *Matched[toy] {
 	return &Matched[toy]{m: m, node: int32(len(seq) - 1)}
 }
 
-func (n *naive) all(conditions []func(toy, *Matched[toy]) bool, seq taken, event int) bool {
+func (n *naivePattern) all(conditions []func(toy, *Matched[toy]) bool, seq taken, event int) bool {
 	for _, f := range conditions {
 		if !f(n.events[event], n.matched(seq)) {
 			return false
@@ -361,7 +361,7 @@ func (n *naive) all(conditions []func(toy, *Matched[toy]) bool, seq taken, event
 }
 
 // deadline is when step, or the end, can no longer take anything behind seq.
-func (n *naive) deadline(seq taken, step int) int64 {
+func (n *naivePattern) deadline(seq taken, step int) int64 {
 	d := int64(math.MaxInt64)
 	if n.p.within != 0 {
 		d = n.events[seq[0].event].at + n.p.within
@@ -388,7 +388,7 @@ func (s taken) count() int {
 }
 
 // reaches tells whether step may be the next to take an event, whatever the event.
-func (n *naive) reaches(seq taken, step int) bool {
+func (n *naivePattern) reaches(seq taken, step int) bool {
 	from := -1
 	if len(seq) > 0 {
 		from = seq[len(seq)-1].step
@@ -413,7 +413,7 @@ func (n *naive) reaches(seq taken, step int) bool {
 
 // stopped is the first event behind seq, before limit, that keeps step from taking
 // anything later, or len(events).
-func (n *naive) stopped(seq taken, step int, limit int64) int {
+func (n *naivePattern) stopped(seq taken, step int, limit int64) int {
 	last := seq[len(seq)-1]
 	for x := last.event + 1; x < len(n.events) && n.events[x].at < limit; x++ {
 		for i := last.step + 1; i < step; i++ {
@@ -435,7 +435,7 @@ func (n *naive) stopped(seq taken, step int, limit int64) int {
 }
 
 // may tells whether step takes event behind seq.
-func (n *naive) may(seq taken, step, event int) bool {
+func (n *naivePattern) may(seq taken, step, event int) bool {
 	s := &n.p.steps[step]
 	if !n.reaches(seq, step) || !n.all(s.where, seq, event) {
 		return false
@@ -465,7 +465,7 @@ func (n *naive) may(seq taken, step, event int) bool {
 }
 
 // walk visits every sequence that the pattern may take.
-func (n *naive) walk(seq taken, visit func(seq taken, extended bool)) {
+func (n *naivePattern) walk(seq taken, visit func(seq taken, extended bool)) {
 	extended := false
 	from := 0
 	if len(seq) > 0 {
@@ -486,7 +486,7 @@ func (n *naive) walk(seq taken, visit func(seq taken, extended bool)) {
 
 // run answers every match, in the order of completion, and the partial matches that
 // timed out.
-func (n *naive) run() (matches []naiveMatch, timedOut []taken) {
+func (n *naivePattern) run() (matches []naiveMatch, timedOut []taken) {
 	n.walk(nil, func(seq taken, extended bool) {
 		end := len(n.p.steps)
 		byTime := n.p.steps[end-1].negated
@@ -513,7 +513,7 @@ func (n *naive) run() (matches []naiveMatch, timedOut []taken) {
 }
 
 // timedOut tells whether the last thing that could have gone on ended by time.
-func (n *naive) timedOut(seq taken) bool {
+func (n *naivePattern) timedOut(seq taken) bool {
 	byTime, byEvent := int64(math.MinInt64), int64(math.MinInt64)
 	for step := 0; step <= len(n.p.steps); step++ {
 		if !n.reaches(seq, step) {
@@ -548,7 +548,7 @@ func (s taken) compare(o taken) int {
 
 // skip chooses, by the definition: the match that begins first, of those the one that
 // is complete first; then it is gone over to what the strategy leaves.
-func (n *naive) skip(matches []naiveMatch) []naiveMatch {
+func (n *naivePattern) skip(matches []naiveMatch) []naiveMatch {
 	if n.p.skip.kind == skipNothing {
 		return matches
 	}
@@ -579,7 +579,7 @@ func (n *naive) skip(matches []naiveMatch) []naiveMatch {
 	return chosen
 }
 
-func (n *naive) text(seq taken) string {
+func (n *naivePattern) text(seq taken) string {
 	var b strings.Builder
 	for _, s := range seq {
 		fmt.Fprintf(&b, "%s:%c%d ", n.p.steps[s.step].name, n.events[s.event].kind, n.events[s.event].at)
@@ -671,7 +671,7 @@ func TestPatternAgainstNaive(t *testing.T) {
 		p := drawPattern(t)
 		slack := rapid.Int64Range(0, 4).Draw(t, "slack")
 		r := newScene(p, PatternLimits{Partial: 1 << 20, Events: 1 << 20, Pending: 1 << 20})
-		n := &naive{p: p}
+		n := &naivePattern{p: p}
 		newest := int64(0)
 		late := 0
 		for range rapid.IntRange(1, 9).Draw(t, "events") {
@@ -702,7 +702,7 @@ func TestPatternAgainstNaive(t *testing.T) {
 	})
 }
 
-func checkNaive(t *rapid.T, r *scene, n *naive, late int) {
+func checkNaive(t *rapid.T, r *scene, n *naivePattern, late int) {
 	matches, timedOut := n.run()
 	var want, got, wantOver, gotOver []string
 	for _, m := range n.skip(matches) {

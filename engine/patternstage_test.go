@@ -76,9 +76,9 @@ func (acts) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 	return dst
 }
 
-// play runs a log through a graph, whole or cut off by a crash at each so many commits,
+// playLog runs a log through a graph, whole or cut off by a crash at each so many commits,
 // and answers its effects by their number and what is left in the store.
-func play(t fatal, build func() *engine.Graph, log *enginetest.Log, o engine.Options, crashEach int) (said, left []string) {
+func playLog(t fatal, build func() *engine.Graph, log *enginetest.Log, o engine.Options, crashEach int) (said, left []string) {
 	store, err := state.Open(state.Options{})
 	if err != nil {
 		t.Fatalf("%v", err)
@@ -185,7 +185,7 @@ func logOf(messages ...string) *enginetest.Log {
 func TestPatternOperator(t *testing.T) {
 	f := func(want string, messages ...string) {
 		t.Helper()
-		said, _ := play(t, patternGraph(abandoned(t, 100*time.Millisecond), engine.PatternLimits{}), logOf(messages...), engine.Options{OutOfOrder: 10 * time.Millisecond}, 0)
+		said, _ := playLog(t, patternGraph(abandoned(t, 100*time.Millisecond), engine.PatternLimits{}), logOf(messages...), engine.Options{OutOfOrder: 10 * time.Millisecond}, 0)
 		if got := strings.Join(said, "; "); got != want {
 			t.Errorf("%q: got %q, want %q", messages, got, want)
 		}
@@ -239,11 +239,11 @@ func drawLog(rnd *rand.Rand, what []string, events int) *enginetest.Log {
 // sameEverywhere runs a log with epochs of 1, 7 and 1000 units, and with crashes.
 func sameEverywhere(t *testing.T, build func() *engine.Graph, log *enginetest.Log) (said []string) {
 	t.Helper()
-	said, left := play(t, build, log, engine.Options{EpochEvents: 1000, OutOfOrder: 20 * time.Millisecond}, 0)
+	said, left := playLog(t, build, log, engine.Options{EpochEvents: 1000, OutOfOrder: 20 * time.Millisecond}, 0)
 	for _, size := range []int{1, 7} {
 		for _, crashes := range []int{0, 40 / size} {
 			o := engine.Options{EpochEvents: size, OutOfOrder: 20 * time.Millisecond}
-			s, l := play(t, build, log, o, crashes)
+			s, l := playLog(t, build, log, o, crashes)
 			if !slices.Equal(s, said) {
 				t.Fatalf("epochs of %d, crashes %d: said %q, whole %q", size, crashes, s, said)
 			}
@@ -263,7 +263,7 @@ func TestPatternLeavesNothing(t *testing.T) {
 		messages = append(messages, fmt.Sprintf("%d p%d cart;%d p%d order", 10*i, i, 10*i+1, i))
 	}
 	messages = append(messages, "99999 other view")
-	said, left := play(t, patternGraph(abandoned(t, time.Second), engine.PatternLimits{}), logOf(messages...), engine.Options{OutOfOrder: time.Millisecond}, 0)
+	said, left := playLog(t, patternGraph(abandoned(t, time.Second), engine.PatternLimits{}), logOf(messages...), engine.Options{OutOfOrder: time.Millisecond}, 0)
 	if len(said) > 0 || len(left) > 0 { // the last event concerns nobody, so it does not even wait
 		t.Fatalf("%d outcomes, %d keys are left", len(said), len(left))
 	}
@@ -275,7 +275,7 @@ func TestPatternTimersAreFew(t *testing.T) {
 	for i := range 50 {
 		messages = append(messages, fmt.Sprintf("%d ann cart", 10*i), fmt.Sprintf("%d ann order", 10*i+5))
 	}
-	_, left := play(t, patternGraph(abandoned(t, time.Hour), engine.PatternLimits{}), logOf(messages...), engine.Options{OutOfOrder: time.Millisecond}, 0)
+	_, left := playLog(t, patternGraph(abandoned(t, time.Hour), engine.PatternLimits{}), logOf(messages...), engine.Options{OutOfOrder: time.Millisecond}, 0)
 	timers := 0
 	for _, l := range left {
 		if strings.HasPrefix(l, `"\x03`) {
@@ -304,7 +304,7 @@ func BenchmarkPatternStage(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		play(b, patternGraph(p, engine.PatternLimits{}), log, engine.Options{OutOfOrder: 100 * time.Millisecond}, 0)
+		playLog(b, patternGraph(p, engine.PatternLimits{}), log, engine.Options{OutOfOrder: 100 * time.Millisecond}, 0)
 	}
 	b.ReportMetric(float64(b.N)*events/b.Elapsed().Seconds(), "events/s")
 }
