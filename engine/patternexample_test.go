@@ -91,3 +91,53 @@ func ExampleIntervalJoinOperator() {
 	// ann: mail of 1000 matched
 	// bob: mail of 2000 unmatched
 }
+
+// The price that an item had at the moment of a view.
+func ExampleTableJoinOperator() {
+	join, err := engine.NewTableJoin(engine.TableOptions[act, act]{Kind: engine.JoinLeft, Row: actCodec(), Version: actCodec()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	at := func(a act) int64 { return a.At }
+	prices := engine.NewTableJoinOperator(engine.TableJoinOptions[act, act]{
+		Cell: "item/prices", Join: join, RowAt: at, VersionAt: at,
+		Emit: func(c *engine.Ctx, r engine.JoinResult[act, act]) {
+			c.Effect("say", "all", fmt.Appendf(nil, "view of %s at %d: %s %d", c.Key(), r.LeftAt, r.Outcome, r.Right.N))
+		},
+	})
+	version := func(a act) (engine.Version[act], bool) { return engine.Version[act]{Value: a}, a.What == "price" }
+	g := sides(version, func(g *engine.Graph, s *engine.Stage[engine.Either[act, engine.Version[act]]]) {
+		s.Use("prices", prices)
+		g.Keep(prices.Cell)
+	})()
+
+	runExample(g, "5 mug view", "10 mug price 300", "20 mug view", "30 mug price 250", "40 mug view", "7200000 cap view")
+	// Output:
+	// view of mug at 5: unmatched 0
+	// view of mug at 20: matched 300
+	// view of mug at 40: matched 250
+}
+
+// A target that fails is left alone for a while, and then tried with one call.
+func ExampleBreakers() {
+	now := time.Unix(0, 0)
+	breakers := engine.NewBreakers(engine.BreakerOptions{Window: 2, Failures: 2, Probes: 1})
+	for range 2 {
+		if permit, _, ok := breakers.Allow("mx.example.com", now); ok {
+			permit.Done(now, true)
+		}
+	}
+	_, wait, ok := breakers.Allow("mx.example.com", now)
+	fmt.Println(ok, wait > 0)
+	now = now.Add(wait)
+	permit, _, ok := breakers.Allow("mx.example.com", now)
+	fmt.Println(ok)
+	permit.Done(now, false)
+	all, _ := breakers.Figures()
+	fmt.Println(all[0].State, all[0].Opened, all[0].Rejected)
+	// Output:
+	// false true
+	// true
+	// closed 1 1
+}
