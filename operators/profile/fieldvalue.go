@@ -218,7 +218,8 @@ func (g *bag) distinct() float64 {
 	if !g.full || len(g.hashes) == 0 {
 		return float64(len(g.hashes))
 	}
-	return float64(len(g.hashes)-1) / (float64(g.hashes[len(g.hashes)-1]) / math.MaxUint64)
+	n := float64(len(g.hashes))
+	return math.Max(math.Round((n-1)/(float64(g.hashes[len(g.hashes)-1])/math.MaxUint64)), n+1)
 }
 
 // weigh adds to the weight of a name and answers how many names had to go.
