@@ -27,10 +27,10 @@ type ClusterOptions struct {
 }
 
 func (o ClusterOptions) withDefaults() ClusterOptions {
-	o.K = min(max(cmp.Or(o.K, 8), 2), MaxClusters)             // a shop plans for a handful of groups
-	o.Warm = min(max(cmp.Or(o.Warm, 25*o.K), o.K), MaxWarm)    // fewer make a start that is mostly chance
-	o.DeadShare = min(max(cmp.Or(o.DeadShare, .02), 0), .5)    // a fiftieth of an even part is no group to write to
-	o.HalfLife = min(max(o.HalfLife, 0), 100*365*24*time.Hour) // a life
+	o.K = min(max(cmp.Or(o.K, 8), 2), MaxClusters)                    // a shop plans for a handful of groups
+	o.Warm = min(max(cmp.Or(o.Warm, max(25*o.K, 200)), o.K), MaxWarm) // fewer make a start that is mostly chance
+	o.DeadShare = min(max(cmp.Or(o.DeadShare, .02), 0), .5)           // a fiftieth of an even part is no group to write to
+	o.HalfLife = min(max(o.HalfLife, 0), 100*365*24*time.Hour)        // a life
 	return o
 }
 
@@ -231,8 +231,9 @@ func (c *Clusters) fresh() Cluster {
 	return Cluster{ID: c.nextID, Centre: make([]float64, c.width), square: make([]float64, c.width)}
 }
 
-// split gives a dead group half of the one with the largest error; at most one at a
-// time, so that what it took can be seen before the next.
+// split gives a dead group half of the one with the largest error, and makes one group of
+// two when the half of another is worth more: so groups get out of a bad start, and follow
+// when people change. At most one at a time, so that what it did can be seen before the next.
 func (c *Clusters) split() {
 	if len(c.All) < c.o.K { // the start had fewer different vectors
 		if c.halve(-1) {
@@ -248,7 +249,68 @@ func (c *Clusters) split() {
 	}
 	if c.All[dead].Weight < c.o.DeadShare*sum/float64(len(c.All)) {
 		c.halve(dead)
+		return
 	}
+	c.regroup()
+}
+
+// How much more a split must take from the error than the join of two groups adds to it.
+// Halving what is spread like a normal distribution takes 2/π of the variance along the cut.
+const (
+	splitTakes = 2 / math.Pi
+	splitWorth = 1.5 // or groups would come and go by chance
+)
+
+// regroup joins the two groups that differ least, if a split of a third is worth it.
+func (c *Clusters) regroup() {
+	if len(c.All) < 3 {
+		return
+	}
+	by := c.weights()
+	near, far, cost := -1, -1, math.Inf(1)
+	for i := range c.All {
+		for j := range i {
+			w := c.All[i].Weight + c.All[j].Weight
+			if w == 0 {
+				continue
+			}
+			// What Ward's method calls the price of a join.
+			if p := c.All[i].Weight * (c.All[j].Weight / w) * apart(c.All[i].Centre, c.All[j].Centre, by); p < cost {
+				near, far, cost = j, i, p
+			}
+		}
+	}
+	gain := 0.0
+	for i := range c.All {
+		if i != near && i != far {
+			j := widest(c.All[i].square, by)
+			v := c.All[i].square[j]
+			if by != nil {
+				v *= by[j]
+			}
+			gain = math.Max(gain, v*splitTakes)
+		}
+	}
+	if near < 0 || gain <= splitWorth*cost {
+		return
+	}
+	kept, gone := near, far
+	if c.All[gone].Weight > c.All[kept].Weight {
+		kept, gone = gone, kept
+	}
+	c.All[kept].join(&c.All[gone])
+	c.halve(gone)
+}
+
+// join takes in all vectors of another group.
+func (l *Cluster) join(o *Cluster) {
+	sum := l.Weight + o.Weight
+	for j := range l.Centre {
+		off := o.Centre[j] - l.Centre[j]
+		l.square[j] += o.square[j] + off*off*l.Weight*(o.Weight/sum)
+		l.Centre[j] += off * (o.Weight / sum)
+	}
+	l.Weight = sum
 }
 
 // halve gives half of the group with the largest error to number dead, whose vectors
@@ -258,12 +320,10 @@ func (c *Clusters) halve(dead int) bool {
 	by := c.weights()
 	most, largest := -1, 0.0
 	for i := range c.All {
-		e := 0.0
-		for j, s := range c.All[i].square {
-			if by != nil {
-				s *= by[j]
-			}
-			e += s
+		j := widest(c.All[i].square, by)
+		e := c.All[i].square[j] // along the cut: all that a split can take from
+		if by != nil {
+			e *= by[j]
 		}
 		if i != dead && e > largest {
 			most, largest = i, e

@@ -234,6 +234,43 @@ func (l *Lifetime) Expected(h History, t float64) float64 {
 	})
 }
 
+// countsMax bounds how many orders Quantile looks for: a wholesaler's hundred a year over
+// years.
+const countsMax = 10_000
+
+// Quantile is the least number of orders such that with probability q a person makes at
+// most so many in the time t from now. Where Expected is right in the sum over people and in
+// the square, the median (q = 1/2) is right most often for one of them. Given that the
+// person lives, the number has the distribution of equation (8) of the paper, with what is
+// known by now as its Gamma and Beta.
+func (l *Lifetime) Quantile(h History, t, q float64) int {
+	h = h.tidy()
+	if !l.Usable() || t <= 0 {
+		return 0
+	}
+	x := float64(h.Repeats)
+	shape, rate, stays := l.R+x, l.Alpha+h.Age, l.B+x
+	alive := l.Alive(h)
+	sum := 1 - alive
+	orders := math.Exp(shape * math.Log(rate/(rate+t))) // that n orders would come, if nobody left
+	fewer := 0.0                                        // that fewer would
+	stayed := 1.0                                       // that nobody left at n orders
+	for n := 0; n < countsMax; n++ {
+		p := stayed * orders
+		if n > 0 { // left at the last of them
+			left := stayed * l.A / (stays + float64(n) - 1)
+			p += left * math.Max(1-fewer, 0)
+		}
+		if sum += alive * p; sum >= q {
+			return n
+		}
+		fewer += orders
+		orders *= (shape + float64(n)) / float64(n+1) * t / (rate + t)
+		stayed *= (stays + float64(n)) / (l.A + stays + float64(n))
+	}
+	return countsMax
+}
+
 // ExpectedOfNew is how many repeat orders to expect of somebody in the time t after the
 // first order: equation (9) of the paper.
 func (l *Lifetime) ExpectedOfNew(t float64) float64 { return l.Expected(History{}, t) }

@@ -188,6 +188,41 @@ func TestLifetimeAnswers(t *testing.T) {
 	}
 }
 
+func TestLifetimeQuantile(t *testing.T) {
+	// Summed over all counts, what lies above each is the expectation.
+	for _, l := range []Lifetime{cdnow, {R: 2, Alpha: 30, A: .1, B: 3}} {
+		for _, h := range []History{{0, 0, 20}, {1, 3, 20}, {6, 19, 20}} {
+			mean := 0.0
+			const steps = 20000
+			for i := range steps {
+				mean += float64(l.Quantile(h, 30, (float64(i)+.5)/steps)) / steps
+			}
+			closeTo(t, "mean of the quantiles", mean, l.Expected(h, 30), .01*math.Max(l.Expected(h, 30), .1))
+		}
+	}
+	// And it comes true.
+	groups, later, _ := world(cdnow, 20000, 38, 39, 11)
+	for _, q := range []float64{.7, .9, .97} {
+		var below, said float64
+		for i, g := range groups {
+			n := cdnow.Quantile(g.History, 39, q)
+			if later[i] <= n {
+				below++
+			}
+			if n == 0 || later[i] < n {
+				said++
+			}
+		}
+		n := float64(len(groups))
+		if below/n < q-.01 || said/n > q+.25 {
+			t.Errorf("%.3f of the counts are at most the quantile %v", below/n, q)
+		}
+	}
+	if got := cdnow.Quantile(History{500, 30, 30}, 1e9, .999999); got > countsMax {
+		t.Errorf("%d orders", got)
+	}
+}
+
 func TestFitRefuses(t *testing.T) {
 	f := func(groups ...Group) {
 		t.Helper()
