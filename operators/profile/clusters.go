@@ -371,9 +371,6 @@ func widest(square, by []float64) int {
 	return best
 }
 
-// Width is how many features a vector has; 0 before the first.
-func (c *Clusters) Width() int { return c.width }
-
 // Error is the decayed mean squared distance of the vectors from their centres at the
 // time they came, in the units that are compared.
 func (c *Clusters) Error() float64 {

@@ -216,6 +216,22 @@ func TestAdjustedRand(t *testing.T) {
 	f(nil, nil, 1)
 }
 
+func TestSilhouette(t *testing.T) {
+	xs := [][]float64{{0}, {1}, {10}, {12}}
+	// By hand: of each the mean distance to the other group less that to its own, over the
+	// larger one. For the first: (11 - 1)/11.
+	want := (10./11 + 9./10 + 7.5/9.5 + 9.5/11.5) / 4
+	if got := Silhouette(xs, []int{0, 0, 1, 1}); math.Abs(got-want) > 1e-12 {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	if got := Silhouette(xs, []int{0, 0, 0, 0}); got != 0 {
+		t.Errorf("one group: %v", got)
+	}
+	if got := Silhouette(xs, []int{0, 1, 2, 3}); got != 0 {
+		t.Errorf("each alone: %v", got)
+	}
+}
+
 func TestWatch(t *testing.T) {
 	c := NewClusters(ClusterOptions{K: 3, HalfLife: 6 * time.Hour, Warm: 30, Raw: true})
 	var h Watch

@@ -255,7 +255,7 @@ func (l *Lifetime) Quantile(h History, t, q float64) int {
 	orders := math.Exp(shape * math.Log(rate/(rate+t))) // that n orders would come, if nobody left
 	fewer := 0.0                                        // that fewer would
 	stayed := 1.0                                       // that nobody left at n orders
-	for n := 0; n < countsMax; n++ {
+	for n := range countsMax {
 		p := stayed * orders
 		if n > 0 { // left at the last of them
 			left := stayed * l.A / (stays + float64(n) - 1)

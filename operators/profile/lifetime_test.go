@@ -56,6 +56,9 @@ func TestLifetimeClosedForm(t *testing.T) {
 			f(Lifetime{R: .5, Alpha: 1, A: 5, B: 40}, History{x, last, 60}, horizon)
 		}
 	}
+	if got, want := cdnow.ExpectedOfNew(26), closedForm(&cdnow, History{}, 26); math.Abs(got-want) > 1e-7 {
+		t.Errorf("of a new customer: %v, closed form %v", got, want)
+	}
 	// Where the closed form divides by zero there is still an answer.
 	l := Lifetime{R: .5, Alpha: 3, A: 1, B: 2}
 	low, high := l, l

@@ -484,3 +484,74 @@ func TestVector(t *testing.T) {
 		t.Errorf("%+v", spell)
 	}
 }
+
+func TestPricesAreKept(t *testing.T) {
+	var a, b, stored Prices
+	for i := range int64(6) {
+		a.Add(1000, testBase+i)
+		b.Add(1000, testBase-i)
+	}
+	a.Merge(&b)
+	if err := stored.DecodeFrom(a.AppendTo(nil)); err != nil {
+		t.Fatal(err)
+	}
+	closeTo(t, "weight", stored.seen.Weight(), 12, 1e-6)
+	if v, meant := stored.Judge(100_000); v != PriceUnit || meant != 1000 {
+		t.Errorf("%d, %d", v, meant)
+	}
+	if err := stored.DecodeFrom([]byte{1, 0}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v", err)
+	}
+}
+
+func BenchmarkPopulation(b *testing.B) {
+	at := testBase
+	b.Run("pace", func(b *testing.B) {
+		var p Pace
+		b.ReportAllocs()
+		for b.Loop() {
+			at += 700
+			p.Add(at, PaceOptions{})
+		}
+		b.ReportMetric(float64(len(p.AppendTo(nil))), "bytes")
+	})
+	b.Run("quantiles", func(b *testing.B) {
+		var q Quantiles
+		b.ReportAllocs()
+		for b.Loop() {
+			at += 700
+			q.Add(float64(mix(uint64(at))%10000), at, time.Hour)
+		}
+		b.ReportMetric(float64(len(q.AppendTo(nil))), "bytes")
+	})
+	b.Run("quality", func(b *testing.B) {
+		var q Quality
+		e := event.Event{Kind: event.ProductViewed, Source: "web", Products: []event.Product{{ID: "a", Price: 5, HasPrice: true, Quantity: 1}}}
+		b.ReportAllocs()
+		for b.Loop() {
+			q.Add(&e)
+		}
+		b.ReportMetric(float64(len(q.AppendTo(nil))), "bytes")
+	})
+	b.Run("cohorts", func(b *testing.B) {
+		var c Cohorts
+		i := int32(0)
+		b.ReportAllocs()
+		for b.Loop() {
+			i++
+			from := Spell{20000 + i%360, 20000 + i%360, 0}
+			to := Spell{from.First, from.First + i%90, 1}
+			c.Move(nil, &from)
+			c.Move(&from, &to)
+		}
+		b.ReportMetric(float64(len(c.AppendTo(nil))), "bytes")
+	})
+	b.Run("vector", func(b *testing.B) {
+		p := someone(100)
+		var x []float64
+		b.ReportAllocs()
+		for b.Loop() {
+			x = p.Vector(x, testBase)
+		}
+	})
+}
