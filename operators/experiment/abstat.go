@@ -75,7 +75,7 @@ func nearest(name string) string {
 	return best
 }
 
-// distance is Levenshtein's, and shorter where one name begins with the other.
+// distance is Levenshtein's, and far shorter where the name is a part of the other.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for k := range row {
@@ -95,7 +95,7 @@ func distance(a, b string) int {
 	}
 	d := row[len(b)]
 	if len(a) > 2 && strings.Contains(b, a) {
-		d /= 2
+		d /= 4
 	}
 	return d
 }

@@ -107,56 +107,6 @@ func normalised(w []float64) []float64 {
 	return w
 }
 
-// BestBetas is BestChances for rates with Beta beliefs, exact also while there is little
-// data: all densities on one grid of logits.
-func BestBetas(arms []Beta) []float64 {
-	lo, hi, fine := math.Inf(1), math.Inf(-1), math.Inf(1)
-	for _, b := range arms {
-		l, _, h := b.span()
-		lo, hi, fine = math.Min(lo, l), math.Max(hi, h), math.Min(fine, h-l)
-	}
-	// 150 points over the narrowest, which spans 19 deviations; 20,000 bound the work.
-	n := int(math.Min(20000, math.Ceil((hi-lo)/fine*150))) + 1
-	step := (hi - lo) / float64(n-1)
-	density := make([][]float64, len(arms))
-	below := make([][]float64, len(arms))
-	for k, b := range arms {
-		density[k], below[k] = b.grid(lo, step, n)
-	}
-	out := make([]float64, len(arms))
-	for i := range n {
-		for k := range arms {
-			w := density[k][i]
-			for j := range arms {
-				if j != k && w > 0 {
-					w *= below[j][i]
-				}
-			}
-			out[k] += w
-		}
-	}
-	return normalised(out)
-}
-
-// grid is the density of the logit, scaled to sum to one, and its running sum up to the
-// middle of each step.
-func (b Beta) grid(lo, step float64, n int) (density, below []float64) {
-	density, below = make([]float64, n), make([]float64, n)
-	top := b.logDensity(math.Log(b.A / b.B))
-	sum := 0.0
-	for i := range density {
-		density[i] = math.Exp(b.logDensity(lo+step*float64(i)) - top)
-		sum += density[i]
-	}
-	run := 0.0
-	for i := range density {
-		density[i] /= sum
-		below[i] = run + density[i]/2
-		run += density[i]
-	}
-	return density, below
-}
-
 // TopTwo turns the chances of being best into the shares of top-two Thompson sampling
 // (Russo, 2016): the leader by one draw is taken with probability beta, otherwise draws go
 // on until another leads. beta 1 is Thompson sampling, .5 finds the best arm fastest.

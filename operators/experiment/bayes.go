@@ -79,6 +79,9 @@ func (b Beta) below(y float64) float64 {
 	if y > 0 {
 		return 1 - b.above(y)
 	}
+	if math.Min(b.A, b.B) > betaLarge {
+		return b.saddle(y)
+	}
 	x := math.Exp(y) / (1 + math.Exp(y))
 	if x <= 0 {
 		return 0
@@ -91,11 +94,33 @@ func (b Beta) above(y float64) float64 {
 	if y <= 0 {
 		return 1 - b.below(y)
 	}
-	x := math.Exp(-y) / (1 + math.Exp(-y))
-	if x <= 0 {
-		return 0
+	return Beta{b.B, b.A}.below(-y)
+}
+
+// betaLarge is from which parameters on the distribution function is reached by its
+// expansion: the continued fraction loses digits there, the expansion errs by less than 1e-7.
+const betaLarge = 1e5
+
+// saddle is the distribution function at the logit y by the expansion of Lugannani and
+// Rice (1980), whose relative error falls with the power 3/2 of the parameters.
+func (b Beta) saddle(y float64) float64 {
+	n := b.A + b.B
+	mean, bend := b.A/n, b.A/n*b.B
+	// Next to the middle both terms of the correction grow beyond bounds and cancel; it is
+	// smooth, so its value beside the middle does.
+	at := y
+	if off := (y - math.Log(b.A/b.B)) * math.Sqrt(bend); math.Abs(off) < 1e-3 {
+		at = math.Log(b.A/b.B) + 1e-3/math.Sqrt(bend)
 	}
-	return mathext.RegIncBeta(b.B, b.A, x)
+	root := func(y float64) (r, p float64) {
+		p = 1 / (1 + math.Exp(-y))
+		depth := p*divergence((mean-p)/p) + (1-p)*divergence((p-mean)/(1-p))
+		return math.Copysign(math.Sqrt(2*n*math.Max(0, depth)), p-mean), p
+	}
+	r, _ := root(y)
+	rAt, pAt := root(at)
+	q := n * (pAt - mean) / math.Sqrt(bend)
+	return math.Max(0, math.Min(1, normalBelow(r)+normalDensity(r)*(1/rAt-1/q)))
 }
 
 // Duel is what follows from the beliefs about the rates of two arms.
@@ -127,12 +152,17 @@ func NewDuel(a, b Beta) Duel {
 	}
 }
 
-// panels puts 16 equal panels on each side of each mode, sorted, between the outermost.
+// panels puts 16 equal panels on each side of each mode, and ever wider ones about a logit
+// of zero, where flat beliefs have their bend; sorted, between the outermost points.
 func panels(points []float64, spans [][3]float64) []float64 {
 	for _, s := range spans {
 		for k := 1.0; k < 16; k++ {
 			points = append(points, s[0]+(s[1]-s[0])*k/16, s[1]+(s[2]-s[1])*k/16)
 		}
+	}
+	lo, hi := slices.Min(points), slices.Max(points)
+	for d := 1.0; d < math.Max(hi, -lo) && d < 1e6; d *= 2 {
+		points = append(points, math.Max(lo, -d), math.Min(hi, d))
 	}
 	slices.Sort(points)
 	return points

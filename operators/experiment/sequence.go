@@ -22,7 +22,7 @@ func RhoOneSided(alpha, n float64) float64 { return Rho(math.Min(2*alpha, 1-1e-9
 func (e Effect) Sequence(alpha, tuningN float64) Test {
 	nr := e.N * square(Rho(alpha, tuningN))
 	// sqrt(N) * sqrt(2 (N rho^2 + 1) / (N rho)^2 * ln(...)), with the N's cancelled.
-	half := e.SE * math.Sqrt(2*(nr+1)/nr*(0.5*math.Log1p(nr)-math.Log(alpha)))
+	half := e.SE * math.Sqrt(2*(1+1/nr)*(0.5*math.Log1p(nr)-math.Log(alpha)))
 	return Test{
 		Effect: e.Estimate, SE: e.SE,
 		P:  math.Exp(math.Min(0, -e.LogEvidence(alpha, tuningN))),
@@ -34,7 +34,8 @@ func (e Effect) Sequence(alpha, tuningN float64) Test {
 // where the effect is real, and 1/e is a p-value that is valid at any time.
 func (e Effect) LogEvidence(alpha, tuningN float64) float64 {
 	nr := e.N * square(Rho(alpha, tuningN))
-	return nr*square(e.Estimate/e.SE)/(2*(nr+1)) - 0.5*math.Log1p(nr)
+	// Written so that no product of zero and infinity arises, however it is tuned.
+	return math.Min(square(e.Estimate/e.SE), math.MaxFloat64)/(2*(1+1/nr)) - 0.5*math.Log1p(nr)
 }
 
 // SequenceOneSided bounds the effect from below and from above, each with probability
@@ -42,7 +43,7 @@ func (e Effect) LogEvidence(alpha, tuningN float64) float64 {
 // before. P is for the hypothesis that the effect is not greater than zero, or not less.
 func (e Effect) SequenceOneSided(alpha, tuningN float64, greater bool) Test {
 	nr := e.N * square(RhoOneSided(alpha, tuningN))
-	half := e.SE * math.Sqrt(2*(nr+1)/nr*log1pExp(0.5*math.Log1p(nr)-math.Log(2*alpha)))
+	half := e.SE * math.Sqrt(2*(1+1/nr)*log1pExp(0.5*math.Log1p(nr)-math.Log(2*alpha)))
 	z := e.Estimate / e.SE
 	if !greater {
 		z = -z
@@ -50,8 +51,10 @@ func (e Effect) SequenceOneSided(alpha, tuningN float64, greater bool) Test {
 	t := Test{Effect: e.Estimate, SE: e.SE, P: 1, CI: around(e.Estimate, half)}
 	if z > 0 {
 		// The alpha at which the bound touches zero, with rho as it was tuned.
-		x := nr * z * z / (2 * (nr + 1))
-		t.P = math.Min(1, math.Exp(0.5*math.Log1p(nr)-math.Ln2-logExpm1(x)))
+		x := math.Min(z*z, math.MaxFloat64) / (2 * (1 + 1/nr))
+		if x > 0 && !math.IsInf(nr, 1) {
+			t.P = math.Min(1, math.Exp(0.5*math.Log1p(nr)-math.Ln2-logExpm1(x)))
+		}
 	}
 	return t
 }

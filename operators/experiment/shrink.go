@@ -10,54 +10,86 @@ import (
 type Shrunk struct {
 	Effect float64
 	SD     float64
-	Share  float64 // of the segment's own data in it; 0 means drawn all the way
+	Share  float64 // of the segment's own estimate in it; 0 would mean drawn all the way
 }
 
-// Shrink draws segments' effects towards their common mean by empirical Bayes: normal
-// effects whose variance between segments is estimated by Paule and Mandel (1982). It
-// returns that mean and the standard deviation between segments too.
+// shrinkNodes is on how many values of the deviation between segments the belief about it
+// is spread.
+const shrinkNodes = 128
+
+// Shrink draws segments' effects towards their common mean: normal effects whose deviation
+// between segments is unknown too, with a half-Cauchy prior on the scale of the segments'
+// own errors (Gelman, 2006), and is integrated over, so that intervals do not pretend to
+// know it. It returns the common mean and the expected deviation as well.
 func Shrink(segments []Effect) (out []Shrunk, common Gaussian, err error) {
 	if len(segments) == 0 {
 		return nil, common, errors.New("there is no segment")
 	}
+	scale := 0.0
 	for _, s := range segments {
 		if !(s.SE > 0) || math.IsInf(s.SE, 1) || math.IsNaN(s.Estimate) || math.IsInf(s.Estimate, 0) {
 			return nil, common, ErrNoVariance
 		}
+		scale += math.Log(s.SE) / float64(len(segments))
 	}
-	mean := func(tau2 float64) (mu, precision, q float64) {
-		for _, s := range segments {
-			w := 1 / (s.SE*s.SE + tau2)
-			precision += w
-			mu += w * s.Estimate
-		}
-		mu /= precision
-		for _, s := range segments {
-			q += square(s.Estimate-mu) / (s.SE*s.SE + tau2)
-		}
-		return mu, precision, q
+	if len(segments) == 1 {
+		return []Shrunk{{segments[0].Estimate, segments[0].SE, 1}}, Gaussian{Mean: segments[0].Estimate}, nil
 	}
-	dof := float64(len(segments) - 1)
-	excess := func(tau2 float64) bool { _, _, q := mean(tau2); return q > dof }
-	tau2 := 0.0
-	if dof > 0 && excess(0) {
-		hi := 1e-12
-		for excess(hi) && hi < 1e300 {
-			hi *= 4
-		}
-		tau2 = bisect(0, hi, excess)
+	scale = math.Exp(scale)
+	var given [shrinkNodes]conditional
+	top := math.Inf(-1)
+	for i := range given {
+		// Equal steps of the angle are equal steps of a half-Cauchy's probability.
+		given[i] = commonMean(segments, scale*math.Tan(math.Pi/2*(float64(i)+0.5)/shrinkNodes))
+		top = math.Max(top, given[i].logWeight)
 	}
-	mu, precision, _ := mean(tau2)
+	total := 0.0
+	for _, g := range given {
+		total += math.Exp(g.logWeight - top)
+	}
+	out = make([]Shrunk, len(segments))
+	squares := make([]float64, len(segments))
+	for _, g := range given {
+		w := math.Exp(g.logWeight-top) / total
+		common.Mean += w * g.mean
+		common.SD += w * g.tau
+		for i, s := range segments {
+			v := s.SE * s.SE
+			share := g.tau * g.tau / (g.tau*g.tau + v)
+			// About the segment's own estimate, so that nothing cancels.
+			d := (1 - share) * (g.mean - s.Estimate)
+			out[i].Effect += w * d
+			out[i].Share += w * share
+			squares[i] += w * (d*d + share*v + square(1-share)*g.variance)
+		}
+	}
+	for i, s := range segments {
+		out[i].SD = math.Sqrt(math.Max(0, squares[i]-square(out[i].Effect)))
+		out[i].Effect += s.Estimate
+	}
+	return out, common, nil
+}
+
+// conditional is the common mean given the deviation between segments, and how likely the
+// segments are with it, the mean integrated out.
+type conditional struct{ tau, mean, variance, logWeight float64 }
+
+func commonMean(segments []Effect, tau float64) conditional {
+	c := conditional{tau: tau}
+	precision := 0.0
 	for _, s := range segments {
-		v := s.SE * s.SE
-		share := tau2 / (tau2 + v)
-		// The common mean is itself uncertain, and its part in each segment too.
-		out = append(out, Shrunk{
-			Effect: mu + share*(s.Estimate-mu), Share: share,
-			SD: math.Sqrt(share*v + square(1-share)/precision),
-		})
+		w := 1 / (s.SE*s.SE + tau*tau)
+		precision += w
+		c.mean += w * s.Estimate
+		c.logWeight += 0.5 * math.Log(w)
 	}
-	return out, Gaussian{mu, math.Sqrt(tau2)}, nil
+	c.mean /= precision
+	c.variance = 1 / precision
+	c.logWeight -= 0.5 * math.Log(precision)
+	for _, s := range segments {
+		c.logWeight -= square(s.Estimate-c.mean) / (2 * (s.SE*s.SE + tau*tau))
+	}
+	return c
 }
 
 // HourRates draws a person's rate in each hour towards the rate of all in that hour:

@@ -83,8 +83,8 @@ func curve(units []Judged, y func(split) float64) Curve {
 	return c
 }
 
-// Area is that between the curve and the straight line to its end, as a share of the
-// units: the Qini coefficient, not scaled by a perfect curve.
+// Area is that between the curve and the straight line to its end, with units and gain both
+// counted as shares of all units: the Qini coefficient, not scaled by a perfect curve.
 func (c Curve) Area() float64 {
 	last := len(c.X) - 1
 	if last < 1 {
@@ -94,7 +94,7 @@ func (c Curve) Area() float64 {
 	for i := 1; i <= last; i++ {
 		sum += (c.X[i] - c.X[i-1]) * (c.Y[i] + c.Y[i-1]) / 2
 	}
-	return (sum - c.X[last]*c.Y[last]/2) / c.X[last]
+	return (sum - c.X[last]*c.Y[last]/2) / square(c.X[last])
 }
 
 // UpliftBin is a part of the units, by falling prediction.
