@@ -72,8 +72,8 @@ func answerDuel(in *inputs) answer {
 	read := func(name string) Beta {
 		k, n := in.pair(name)
 		b := Beta{prior[0] + k, prior[1] + n - k}
-		if *in.err == nil && !(k >= 0 && k <= n && b.A > 0 && b.B > 0) {
-			in.fail(name, "is %v of %v with the prior %v: want successes among trials, and a positive prior", k, n, prior)
+		if *in.err == nil && !(k >= 0 && k <= n && b.A > 1e-9 && b.B > 1e-9 && b.A+b.B <= BetaMax) {
+			in.fail(name, "is %v of %v with the prior %v: want successes among at most 1e15 trials, and a positive prior", k, n, prior)
 		}
 		return b
 	}
@@ -124,7 +124,7 @@ func answerChiSquare(in *inputs) answer {
 	}
 	r, err := ChiSquareSRM(observed, weights)
 	if err != nil {
-		in.fail("weights", "are no shares: %v", err)
+		in.fail("weights", "cannot be compared with what was observed: %v", err)
 		return nil
 	}
 	a := answer{"chi2": r.Chi2, "p_value": r.P}

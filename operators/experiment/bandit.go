@@ -213,7 +213,7 @@ func (b *Bandit) Learn(pulls, rewards []float64) error {
 	for i, prior := 0, b.options.Prior; i < len(next); i++ {
 		next[i].A = prior.A + keep*(next[i].A-prior.A) + rewards[i]
 		next[i].B = prior.B + keep*(next[i].B-prior.B) + pulls[i] - rewards[i]
-		if !(next[i].A > 0 && next[i].B > 0) || math.IsInf(next[i].A+next[i].B, 1) {
+		if !(next[i].A > 0 && next[i].B > 0 && next[i].A+next[i].B <= BetaMax) {
 			return fmt.Errorf("%v rewards of %v pulls of arm %d are not possible", rewards[i], pulls[i], i)
 		}
 	}

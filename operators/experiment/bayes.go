@@ -48,7 +48,10 @@ func (p Posterior) Credible(alpha float64) Interval {
 	return around(p.Mean, -normalQuantile(alpha/2)*p.SD)
 }
 
-// Beta is what is believed of a probability.
+// BetaMax is how large the parameters of a belief may be; beyond, one more is not counted.
+const BetaMax = 1e15
+
+// Beta is what is believed of a probability. Its parameters are positive and at most BetaMax.
 type Beta struct{ A, B float64 }
 
 // logDensity is, up to a constant, the log density of the logit of the probability: it is

@@ -163,5 +163,5 @@ func cuped(a, b adjusted, theta float64, relative bool, level float64) (Effect, 
 	va := a.varPost*ratio*ratio - 2*theta*a.both*ratio + theta*theta*a.varPre
 	e.Estimate /= base
 	e.SE = math.Sqrt(sb.Var/b.n+math.Max(0, va)/a.n) / base
-	return e, nil
+	return checked(e)
 }

@@ -12,6 +12,7 @@ var (
 	ErrNoVariance = errors.New("variance is zero or negative")
 	ErrNoBaseline = errors.New("the mean of the control is zero")
 	ErrNoTotal    = errors.New("the mean of the denominator is zero")
+	ErrRange      = errors.New("the sums are too large or too small to be compared")
 )
 
 // Interval is a closed interval; an end may be infinite.
@@ -63,12 +64,12 @@ func Absolute(control, treatment Sample) (Effect, error) {
 	if err := comparable(control, treatment); err != nil {
 		return Effect{}, err
 	}
-	return Effect{
+	return checked(Effect{
 		Estimate: treatment.Mean - control.Mean,
 		SE:       math.Sqrt(treatment.Var/treatment.N + control.Var/control.N),
 		DoF:      welch(control, treatment),
 		N:        control.N + treatment.N,
-	}, nil
+	})
 }
 
 // Relative is the difference of the means as a share of the control's size; its standard
@@ -83,12 +84,20 @@ func Relative(control, treatment Sample) (Effect, error) {
 		return Effect{}, ErrNoBaseline
 	}
 	ratio := treatment.Mean / base
-	return Effect{
+	return checked(Effect{
 		Estimate: (treatment.Mean - base) / math.Abs(base),
 		SE:       math.Sqrt(treatment.Var/treatment.N+control.Var/control.N*ratio*ratio) / math.Abs(base),
 		DoF:      welch(control, treatment),
 		N:        control.N + treatment.N,
-	}, nil
+	})
+}
+
+// checked refuses an effect that left the range of numbers.
+func checked(e Effect) (Effect, error) {
+	if math.IsNaN(e.Estimate) || math.IsInf(e.Estimate, 0) || !(e.SE > 0) || math.IsInf(e.SE, 1) || math.IsInf(e.N, 1) {
+		return Effect{}, ErrRange
+	}
+	return e, nil
 }
 
 // comparable tells why two samples cannot be compared.

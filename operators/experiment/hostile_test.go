@@ -36,7 +36,7 @@ func check(t testing.TB, question string) {
 	for _, name := range []string{"p_value", "p", "seq_p", "chance_to_win", "p_b_beats_a", "power"} {
 		if p, ok := out[name]; ok {
 			if v, ok := p.(float64); !ok || !(v >= 0 && v <= 1) {
-				t.Fatalf("%.500s: %s is %v", question, name, p)
+				t.Errorf("%.500s: %s is %v", question, name, p)
 			}
 		}
 	}
@@ -148,7 +148,7 @@ func TestAnswerErrors(t *testing.T) {
 	f(`{"method":"holm","inputs":[]}`, "want an object")
 	f(`{"method":"holm","inputs":null}`, "want an object")
 	f(`{"method":"holm","inputs":{}} {}`, "something follows")
-	f(`{"method":"t_test","inputs":{}}`, `nearest is "t_test_two_sided"`)
+	f(`{"method":"t_test","inputs":{}}`, `nearest is "t_test_`)
 	f(`{"method":"HOLM","inputs":{}}`, `nearest is "holm"`)
 	f(`{"method":"binomial","inputs":{}}`, `nearest is "binomial_all"`)
 	f(`{"method":"","inputs":{}}`, "nearest is")

@@ -136,6 +136,9 @@ func ChiSquareSRM(counts, shares []float64) (SRM, error) {
 	if n == 0 {
 		return SRM{P: 1}, nil
 	}
+	if math.IsInf(n, 1) || math.IsInf(total, 1) {
+		return SRM{}, ErrRange
+	}
 	r, dof := SRM{}, -1.0
 	for i, w := range shares {
 		if w == 0 {
@@ -179,15 +182,15 @@ func NewSequentialSRM(shares, prior []float64) (*SequentialSRM, error) {
 	}
 	s := &SequentialSRM{least: 1, counts: make([]float64, len(shares))}
 	for i, w := range shares {
-		s.null = append(s.null, w/total)
-		if prior == nil {
-			s.prior = append(s.prior, SRMConcentration*w/total)
-			continue
+		a := SRMConcentration * (w / total)
+		if prior != nil {
+			a = prior[i]
 		}
-		if !(prior[i] > 0) || math.IsInf(prior[i], 1) {
-			return nil, fmt.Errorf("prior weight %v is not a positive number", prior[i])
+		// Beyond these nothing is meant, and sums leave the range of numbers.
+		if !(w/total > 1e-12) || !(a > 1e-12 && a < 1e15) {
+			return nil, fmt.Errorf("a share of %v with a prior weight of %v: want more than 1e-12 of each", w/total, a)
 		}
-		s.prior = append(s.prior, prior[i])
+		s.null, s.prior = append(s.null, w/total), append(s.prior, a)
 	}
 	return s, nil
 }
@@ -197,7 +200,9 @@ func (s *SequentialSRM) Add(units []float64) {
 	for i := range s.counts {
 		s.counts[i] += units[i]
 	}
-	s.least = math.Min(s.least, math.Exp(math.Min(0, -s.LogEvidence())))
+	if p := math.Exp(math.Min(0, -s.LogEvidence())); p < s.least {
+		s.least = p
+	}
 }
 
 // LogEvidence is the logarithm of the Bayes factor against the planned shares.

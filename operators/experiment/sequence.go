@@ -100,9 +100,13 @@ func NewMSPRT(n, d, variance, tau2, alpha float64) (MSPRT, error) {
 	m := MSPRT{Variance: variance}
 	nt := n * tau2
 	shrink := -0.5 * math.Log1p(nt/variance) // ln sqrt(V / (V + n tau2))
-	m.LogRatio = shrink + n*d*d/(2*variance)*(nt/(variance+nt))
+	if math.IsInf(nt/variance, 1) {
+		shrink = -0.5 * (math.Log(n) + math.Log(tau2) - math.Log(variance))
+	}
+	// Written so that no product or quotient of infinities arises.
+	m.LogRatio = shrink + math.Min(n*d*d/(2*variance), math.MaxFloat64)/(1+variance/nt)
 	m.P = math.Exp(math.Min(0, -m.LogRatio))
-	m.Half = math.Sqrt(variance / n * ((variance + nt) / nt) * (-2*math.Log(alpha) - 2*shrink))
+	m.Half = math.Sqrt(variance / n * (1 + variance/nt) * (-2*math.Log(alpha) - 2*shrink))
 	m.CI = around(d, m.Half)
 	return m, nil
 }

@@ -240,7 +240,7 @@ func TestBestChances(t *testing.T) {
 		}
 		got := BestChances(arms)
 		for i, a := range arms {
-			want := trapezoid(a.Mean-10*a.SD, a.Mean+10*a.SD, 8000, func(x float64) float64 {
+			want := trapezoid(a.Mean-10*a.SD, a.Mean+10*a.SD, 4000, func(x float64) float64 {
 				d := normalDensity((x-a.Mean)/a.SD) / a.SD
 				for j, b := range arms {
 					if j != i {
@@ -386,7 +386,7 @@ func TestPrivacyCalibration(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := trapezoid(-14*sigma-2, 14*sigma+2, 200000, func(x float64) float64 {
+		want := trapezoid(-14*sigma-2, 14*sigma+2, 30000, func(x float64) float64 {
 			return math.Max(0, normalDensity((x-1)/sigma)-math.Exp(epsilon)*normalDensity(x/sigma)) / sigma
 		})
 		if math.Abs(want-delta) > 1e-4*delta {
