@@ -177,23 +177,23 @@ func (in *inputs) numOr(name string, otherwise float64) float64 {
 	return in.num(name)
 }
 
-// within is a number between two others, both left out.
-func (in *inputs) within(name string, v, lo, hi float64) float64 {
-	if *in.err == nil && !(v > lo && v < hi) {
+// below is a number above zero and below another.
+func (in *inputs) below(name string, v, hi float64) float64 {
+	if *in.err == nil && !(v > 0 && v < hi) {
 		if math.IsInf(hi, 1) {
-			in.fail(name, "is %v: want more than %v", v, lo)
+			in.fail(name, "is %v: want more than 0", v)
 		} else {
-			in.fail(name, "is %v: want more than %v and less than %v", v, lo, hi)
+			in.fail(name, "is %v: want more than 0 and less than %v", v, hi)
 		}
 	}
 	return v
 }
 
 // alpha is the level, .05 if none is given.
-func (in *inputs) alpha() float64 { return in.within("alpha", in.numOr("alpha", 0.05), 0, 1) }
+func (in *inputs) alpha() float64 { return in.below("alpha", in.numOr("alpha", 0.05), 1) }
 
 // positive is a number above zero.
-func (in *inputs) positive(name string) float64 { return in.within(name, in.num(name), 0, math.Inf(1)) }
+func (in *inputs) positive(name string) float64 { return in.below(name, in.num(name), math.Inf(1)) }
 
 // count is a number of things, 0 or more.
 func (in *inputs) count(name string) float64 {
@@ -204,20 +204,11 @@ func (in *inputs) count(name string) float64 {
 	return v
 }
 
-// share is a probability, ends included.
-func (in *inputs) share(name string) float64 {
-	v := in.num(name)
-	if !(v >= 0 && v <= 1) {
-		in.fail(name, "is %v: want 0 to 1", v)
-	}
-	return v
-}
-
-// whole is a whole number between two others, ends included.
-func (in *inputs) whole(name string, v float64, lo, hi int) int {
-	if *in.err == nil && (v != math.Trunc(v) || v < float64(lo) || v > float64(hi)) {
-		in.fail(name, "is %v: want a whole number from %d to %d", v, lo, hi)
-		return lo
+// whole is a whole number from 1 to another.
+func (in *inputs) whole(name string, v float64, hi int) int {
+	if *in.err == nil && (v != math.Trunc(v) || v < 1 || v > float64(hi)) {
+		in.fail(name, "is %v: want a whole number from 1 to %d", v, hi)
+		return 1
 	}
 	return int(v)
 }

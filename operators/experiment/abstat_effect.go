@@ -2,15 +2,14 @@ package experiment
 
 import (
 	"fmt"
+	"maps"
 	"math"
 )
 
 // none is the answer where nothing can be estimated: why, and no effect.
 func none(err error, more answer) answer {
 	a := answer{"error": err.Error(), "effect": 0.0, "se": 0.0, "ci": Interval{}.pair(), "p_value": 1.0}
-	for k, v := range more {
-		a[k] = v
-	}
+	maps.Copy(a, more)
 	return a
 }
 
@@ -45,7 +44,7 @@ func (in *inputs) effect(control, treatment Sample) (Effect, error) {
 
 // tuning is the size at which a confidence sequence is tightest.
 func (in *inputs) tuning() float64 {
-	return in.within("tuning_N", in.numOr("tuning_N", TuningN), 0, math.Inf(1))
+	return in.below("tuning_N", in.numOr("tuning_N", TuningN), math.Inf(1))
 }
 
 // named gives a test its usual names.
@@ -109,7 +108,7 @@ func answerSequenceOneSided(in *inputs) answer {
 }
 
 func answerRho(in *inputs) answer {
-	alpha, tuning := in.alpha(), in.within("tuning_N", in.num("tuning_N"), 0, math.Inf(1))
+	alpha, tuning := in.alpha(), in.below("tuning_N", in.num("tuning_N"), math.Inf(1))
 	return answer{"rho_two_sided": Rho(alpha, tuning), "rho_one_sided": RhoOneSided(alpha, tuning)}
 }
 
@@ -234,9 +233,7 @@ func answerCUPED(in *inputs) answer {
 	if err != nil {
 		return none(err, out)
 	}
-	for k, v := range relative.Fixed(alpha).named() {
-		out[k] = v
-	}
+	maps.Copy(out, relative.Fixed(alpha).named())
 	return out
 }
 

@@ -8,11 +8,11 @@ import (
 // bounds reads l0, in how many groups a person may stand, and linf, how much one may add.
 func (in *inputs) bounds() (l0, linf float64) {
 	l0, linf = in.numOr("l0", 1), in.numOr("linf", 1)
-	return in.within("l0", l0, 0, math.Inf(1)), in.within("linf", linf, 0, math.Inf(1))
+	return in.below("l0", l0, math.Inf(1)), in.below("linf", linf, math.Inf(1))
 }
 
 // delta reads a delta strictly between 0 and 1.
-func (in *inputs) delta(name string) float64 { return in.within(name, in.num(name), 0, 1) }
+func (in *inputs) delta(name string) float64 { return in.below(name, in.num(name), 1) }
 
 func answerLaplaceThreshold(in *inputs) answer {
 	l0, linf := in.bounds()
@@ -61,11 +61,11 @@ func answerKeep(in *inputs) answer {
 
 func answerGranularity(in *inputs) answer {
 	epsilon, l1 := in.positive("epsilon"), in.numOr("l1", 1)
-	return answer{"granularity": Granularity(epsilon, in.within("l1", l1, 0, math.Inf(1)))}
+	return answer{"granularity": Granularity(epsilon, in.below("l1", l1, math.Inf(1)))}
 }
 
 func answerGeometric(in *inputs) answer {
-	s := in.within("sensitivity", in.numOr("sensitivity", 1), 0, math.Inf(1))
+	s := in.below("sensitivity", in.numOr("sensitivity", 1), math.Inf(1))
 	g := NewGeometric(in.positive("epsilon"), s)
 	k := in.numOr("k", 5)
 	if k < 0 || k != math.Trunc(k) {
@@ -76,10 +76,10 @@ func answerGeometric(in *inputs) answer {
 
 func answerTree(in *inputs) answer {
 	const most = 1 << 53 // whole numbers beyond are not exact in JSON
-	releases := in.whole("T", in.num("T"), 1, most)
+	releases := in.whole("T", in.num("T"), most)
 	epsilon := in.positive("epsilon")
-	s := in.within("sensitivity", in.numOr("sensitivity", 1), 0, math.Inf(1))
-	t := in.whole("t", in.numOr("t", 1000), 1, most)
+	s := in.below("sensitivity", in.numOr("sensitivity", 1), math.Inf(1))
+	t := in.whole("t", in.numOr("t", 1000), most)
 	if *in.err != nil {
 		return nil
 	}

@@ -47,7 +47,7 @@ func answerLoss(in *inputs) answer {
 func answerQuantile(in *inputs) answer {
 	alpha, prior := in.alpha(), in.prior()
 	if in.has("nu") {
-		in.within("nu", in.num("nu"), 0, 1)
+		in.below("nu", in.num("nu"), 1)
 	}
 	read := func(name string) Sample {
 		o := in.object(name)
@@ -178,7 +178,7 @@ func answerSequentialSRM(in *inputs) answer {
 
 func answerNormalMixture(in *inputs) answer {
 	v, alpha := in.count("v"), in.alpha()
-	rho := NormalMixtureRho(in.positive("v_opt"), in.within("alpha_opt", in.numOr("alpha_opt", 0.05), 0, 1))
+	rho := NormalMixtureRho(in.positive("v_opt"), in.below("alpha_opt", in.numOr("alpha_opt", 0.05), 1))
 	a := answer{"rho": rho, "bound": NormalMixtureBound(v, alpha, rho)}
 	if in.has("s") {
 		a["log_mixture_at_s"] = LogNormalMixture(in.num("s"), v, rho)
@@ -191,7 +191,7 @@ func answerBernoulli(in *inputs) answer {
 	if k > n {
 		in.fail("successes", "is %v, more than trials, which is %v", k, n)
 	}
-	alpha, alphaOpt := in.alpha(), in.within("alpha_opt", in.numOr("alpha_opt", 0.05), 0, 1)
+	alpha, alphaOpt := in.alpha(), in.below("alpha_opt", in.numOr("alpha_opt", 0.05), 1)
 	at := in.positive("t_opt")
 	if *in.err != nil {
 		return nil
@@ -202,7 +202,7 @@ func answerBernoulli(in *inputs) answer {
 func answerBetaBinomial(in *inputs) answer {
 	g, h := in.positive("g"), in.positive("h")
 	s, v, at := in.num("s"), in.count("v"), in.positive("v_opt")
-	alpha := in.within("alpha_opt", in.numOr("alpha_opt", 0.05), 0, 1)
+	alpha := in.below("alpha_opt", in.numOr("alpha_opt", 0.05), 1)
 	if *in.err != nil {
 		return nil
 	}
@@ -263,7 +263,7 @@ func answerMSPRTSequence(in *inputs) answer {
 
 func answerSpending(in *inputs) answer {
 	cum, final := in.some("cum_n"), in.positive("final_expected")
-	s := Spending{Alpha: in.alpha(), Phi: in.within("phi", in.numOr("phi", 2), 0, 100)}
+	s := Spending{Alpha: in.alpha(), Phi: in.below("phi", in.numOr("phi", 2), 100)}
 	two := true
 	if in.has("two_sided") {
 		in.read("two_sided", &two, "true or false")
@@ -281,7 +281,7 @@ func answerSpending(in *inputs) answer {
 
 func answerGroupSequential(in *inputs) answer {
 	a, b := in.arms()
-	level := in.within("interval", in.numOr("interval", 0.95), 0, 1)
+	level := in.below("interval", in.numOr("interval", 0.95), 1)
 	final := in.positive("final_expected_n")
 	cum := []float64{a.N + b.N}
 	if in.has("cum_n") {

@@ -105,7 +105,7 @@ func TestReferenceCases(t *testing.T) {
 			t.Errorf("%s: %v", c.Name, err)
 			continue
 		}
-		if d := differs("", got, map[string]any(c.Expected), c.Tolerance); d != "" {
+		if d := differs("", got, c.Expected, c.Tolerance); d != "" {
 			t.Errorf("%s: %s", c.Name, strings.TrimPrefix(d, "."))
 		}
 	}

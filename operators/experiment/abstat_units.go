@@ -62,7 +62,7 @@ func answerPlanOut(in *inputs) answer {
 }
 
 func answerRanges(in *inputs) answer {
-	n := in.whole("variations", in.num("variations"), 1, Buckets)
+	n := in.whole("variations", in.num("variations"), Buckets)
 	coverage := in.numOr("coverage", 1)
 	var weights []float64
 	if in.has("weights") {
@@ -181,7 +181,7 @@ func answerUplift(in *inputs) answer {
 // answerUpliftBins gives plain numbers for one bin, and lists for several.
 func answerUpliftBins(in *inputs) answer {
 	units := in.judged()
-	n := in.whole("bins", in.numOr("bins", 10), 1, len(units))
+	n := in.whole("bins", in.numOr("bins", 10), len(units))
 	if *in.err != nil {
 		return nil
 	}
@@ -299,7 +299,7 @@ func answerHours(in *inputs) answer {
 const ringMax = 20000
 
 func answerCircle(in *inputs) answer {
-	n := in.whole("length", in.num("length"), 1, ringMax)
+	n := in.whole("length", in.num("length"), ringMax)
 	kernel := in.some("kernel")
 	if len(kernel)%2 == 0 || len(kernel) > ringMax {
 		in.fail("kernel", "has %d weights: want an odd number of at most %d", len(kernel), ringMax)

@@ -61,7 +61,7 @@ type Effect struct {
 
 // Absolute is the difference of the means, treatment minus control.
 func Absolute(control, treatment Sample) (Effect, error) {
-	if err := comparable(control, treatment); err != nil {
+	if err := mismatch(control, treatment); err != nil {
 		return Effect{}, err
 	}
 	return checked(Effect{
@@ -76,7 +76,7 @@ func Absolute(control, treatment Sample) (Effect, error) {
 // error comes from the delta method. Its p-value differs from that of Absolute, which is
 // the one to decide by.
 func Relative(control, treatment Sample) (Effect, error) {
-	if err := comparable(control, treatment); err != nil {
+	if err := mismatch(control, treatment); err != nil {
 		return Effect{}, err
 	}
 	base := control.Mean
@@ -100,8 +100,8 @@ func checked(e Effect) (Effect, error) {
 	return e, nil
 }
 
-// comparable tells why two samples cannot be compared.
-func comparable(a, b Sample) error {
+// mismatch tells why two samples cannot be compared.
+func mismatch(a, b Sample) error {
 	switch {
 	case !(a.N > 0) || !(b.N > 0):
 		return ErrNoUnits

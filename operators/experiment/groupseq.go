@@ -24,10 +24,12 @@ func (s Spending) Adjusted(cum []float64, final float64) ([]float64, error) {
 	if len(cum) == 0 || len(cum) > LooksMax {
 		return nil, fmt.Errorf("%d looks: want 1 to %d", len(cum), LooksMax)
 	}
-	for i, n := range cum {
-		if !(n > 0) || math.IsInf(n, 1) || i > 0 && n < cum[i-1] {
+	before := 0.0
+	for _, n := range cum {
+		if !(n > 0) || math.IsInf(n, 1) || n < before {
 			return nil, errors.New("looks must be positive numbers of units that do not fall")
 		}
+		before = n
 	}
 	if final = math.Max(final, cum[len(cum)-1]); !(final > 0) || math.IsInf(final, 1) {
 		return nil, errors.New("the planned number of units must be positive")

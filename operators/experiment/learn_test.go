@@ -439,11 +439,11 @@ func TestPlannedPower(t *testing.T) {
 		}
 		always += count(hit)
 	}
-	one, any := float64(once)/float64(n), float64(always)/float64(n)
+	one, sequential := float64(once)/float64(n), float64(always)/float64(n)
 	t.Logf("%d runs: power at one look with %.0f an arm %.3f; at any time within %.0f an arm %.3f, on average after %.0f",
-		n, p.PerArm, one, p.SequentialArm, any, when/float64(always))
-	if slack := 3 * math.Sqrt(0.16/float64(n)); math.Abs(one-0.8) > slack || any < 0.8-slack {
-		t.Errorf("power %.3f and %.3f, planned .8", one, any)
+		n, p.PerArm, one, p.SequentialArm, sequential, when/float64(always))
+	if slack := 3 * math.Sqrt(0.16/float64(n)); math.Abs(one-0.8) > slack || sequential < 0.8-slack {
+		t.Errorf("power %.3f and %.3f, planned .8", one, sequential)
 	}
 	// At the size of the published case.
 	if got, err := d.PowerAt(15000); err != nil || math.Abs(got-0.806604342126816) > 1e-9 {

@@ -49,7 +49,7 @@ func (m *Moments) Remove(v Values) {
 		if x != 0 {
 			m.Sums[i] = m.Sums[i].Minus(WideOf(x))
 			for k := range i + 1 {
-				m.Products[at+k] = m.Products[at+k].Minus(Product(x, v[k]))
+				m.Products[at+k] = m.Products[at+k].Minus(Product(x, v[k])) //nolint:gosec // k <= i
 			}
 		}
 		at += i + 1
@@ -91,7 +91,7 @@ func (m *Moments) Joint() Joint {
 	for i := range sums {
 		for k := range i + 1 {
 			c := new(big.Int).Mul(n, m.Products[at+k].Big())
-			c.Sub(c, new(big.Int).Mul(sums[i], sums[k]))
+			c.Sub(c, new(big.Int).Mul(sums[i], sums[k])) //nolint:gosec // k <= i
 			v := quotient(c, pairs)
 			j.Cov[i][k], j.Cov[k][i] = v, v
 		}

@@ -22,8 +22,7 @@ func Holm(p []float64) []float64 {
 func BenjaminiHochberg(p []float64) []float64 {
 	order := ascending(p)
 	out, least := make([]float64, len(p)), 1.0
-	for rank := len(order) - 1; rank >= 0; rank-- {
-		i := order[rank]
+	for rank, i := range slices.Backward(order) {
 		least = math.Min(least, p[i]*float64(len(p))/float64(rank+1))
 		out[i] = least
 	}

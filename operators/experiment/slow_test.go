@@ -375,7 +375,7 @@ func TestPrivacyCalibration(t *testing.T) {
 		delta := math.Exp(rapid.Float64Range(-20, -2).Draw(t, "delta"))
 		// Selection: its recurrence, count by count.
 		p := 0.0
-		for n := 0; n < 200; n++ {
+		for n := range 200 {
 			if got := KeepProbability(float64(n), epsilon, delta, 1); math.Abs(got-p) > 1e-9 {
 				t.Fatalf("group of %d at %v, %v: got %v, want %v", n, epsilon, delta, got, p)
 			}

@@ -1,6 +1,7 @@
 package experiment_test
 
 import (
+	"errors"
 	"math"
 	"math/big"
 	"math/rand/v2"
@@ -144,7 +145,7 @@ func TestStreamEqualsBatch(t *testing.T) {
 				if got := c.Values(i, &metrics[i]); got != before {
 					t.Fatalf("a closed unit adds %v, before %v", got, before)
 				}
-				if c.Observe(experiment.Outcome{ID: 99}) != experiment.ErrLate || c.Retract(1) != experiment.ErrLate {
+				if !errors.Is(c.Observe(experiment.Outcome{ID: 99}), experiment.ErrLate) || !errors.Is(c.Retract(1), experiment.ErrLate) {
 					t.Fatal("a closed unit takes outcomes")
 				}
 			}
@@ -185,7 +186,7 @@ func TestUnitWindows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if u.Observe(experiment.Outcome{ID: 1 << 40}) != experiment.ErrTooMany || u.Retract(1<<41) != experiment.ErrTooMany {
+	if !errors.Is(u.Observe(experiment.Outcome{ID: 1 << 40}), experiment.ErrTooMany) || !errors.Is(u.Retract(1<<41), experiment.ErrTooMany) {
 		t.Error("a unit takes more outcomes than it may")
 	}
 	if u.Observe(experiment.Outcome{ID: 5}) != nil {
