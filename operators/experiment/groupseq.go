@@ -43,7 +43,7 @@ func (s Spending) Adjusted(cum []float64, final float64) ([]float64, error) {
 	for i, n := range cum {
 		t := n / final
 		spend := s.Alpha * math.Pow(t, s.Phi)
-		if i > 0 && n == cum[i-1] {
+		if i > 0 && n == cum[i-1] { //nolint:gosec // i > 0
 			continue // nothing new was seen, so nothing can be rejected
 		}
 		z := w.look(t, spend-spent)

@@ -33,7 +33,7 @@ func (m *Moments) Add(v Values) error {
 		if x != 0 {
 			m.Sums[i] = m.Sums[i].Plus(WideOf(x))
 			for k := range i + 1 {
-				m.Products[at+k] = m.Products[at+k].Plus(Product(x, v[k]))
+				m.Products[at+k] = m.Products[at+k].Plus(Product(x, v[k])) //nolint:gosec // k <= i
 			}
 		}
 		at += i + 1

@@ -335,3 +335,42 @@ func TestAttribution(t *testing.T) {
 		t.Errorf("before all: %v", got)
 	}
 }
+
+func BenchmarkChange(b *testing.B) {
+	t, err := experiment.NewTally(2, len(metrics))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for i := uint64(0); b.Loop(); i++ {
+		var u experiment.Unit
+		for _, happens := range []func(*experiment.Unit) error{
+			func(u *experiment.Unit) error {
+				u.Expose(experiment.Exposure{ID: i, Arm: int(i % 2), At: 100})
+				return nil
+			},
+			func(u *experiment.Unit) error {
+				return u.Observe(experiment.Outcome{ID: i, Name: "order", At: 200, Amount: 1999})
+			},
+		} {
+			if err := t.Change(&u, metrics, happens); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func BenchmarkCompare(b *testing.B) {
+	var x, y experiment.Moments
+	for i := range int64(1000) {
+		if x.Add(experiment.Values{i % 7, 1, i % 5, 1}) != nil || y.Add(experiment.Values{i % 8, 1, i % 5, 1}) != nil {
+			b.Fatal("add")
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := metrics[1].Compare(&x, &y, true, true); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
