@@ -15,7 +15,7 @@ TIMEOUT  ?= 10m
 FUZZTIME ?= 20000x
 
 .DEFAULT_GOAL := help
-.PHONY: dev test build race fuzz lint fmt bench eval clean help
+.PHONY: dev test build race fuzz lint fmt bench eval soak clean help
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,10 @@ bench: ## measure: events per second and CPU seconds per million events, and eac
 
 eval: build ## train the subject model anew and print how well it heeds its condition
 	bin/millrace train --out bin/subject.safetensors
+
+# Short forms of the simulations are ordinary tests; MILLRACE_SOAK makes them full size.
+soak: ## run the long simulations: false alarms, guardrails, bandits, coverage of intervals
+	MILLRACE_SOAK=1 go test -count 1 -v -timeout 60m -run 'TestNull|TestGuardrail|TestBandit|TestPlanned|TestWeighted|TestPolicy|TestShrink|TestUplift|TestLinear|TestRamp|TestUniform|TestLayer' ./operators/experiment
 
 clean: ## remove what was built; the data directory stays
 	rm -rf bin coverage.out

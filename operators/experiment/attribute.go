@@ -1,0 +1,58 @@
+package experiment
+
+import "math"
+
+// AttributionWindow is how long after a click an order is credited to it when nothing else
+// is said: five days, in milliseconds.
+const AttributionWindow = 5 * 24 * 3600 * 1000
+
+// Touch is a contact of a person with a mail that might be credited with an order.
+type Touch struct {
+	ID      uint64
+	At      int64
+	Click   bool // opens are never credited: mail programs open by themselves
+	Machine bool // a scanner's
+}
+
+// LastTouch is the last human click at or before an order and within the window, in event
+// time, or -1. It is a function of the set: a click that arrives late, or turns out to be a
+// scanner's, moves the credit when it is asked again. Ties go to the higher ID.
+func LastTouch(touches []Touch, order, window int64) int {
+	best := -1
+	for i, t := range touches {
+		if !t.credited(order, window) {
+			continue
+		}
+		if best < 0 || t.At > touches[best].At || t.At == touches[best].At && t.ID > touches[best].ID {
+			best = i
+		}
+	}
+	return best
+}
+
+func (t Touch) credited(order, window int64) bool {
+	return t.Click && !t.Machine && t.At <= order && order-t.At < window
+}
+
+// Decay shares the credit for an order between all human clicks within the window, halving
+// with each half-life of their age; 0 or less shares it equally. Credits sum to 1, or to 0
+// where nobody clicked.
+func Decay(touches []Touch, order, window int64, halfLife float64) []float64 {
+	out, sum := make([]float64, len(touches)), 0.0
+	for i, t := range touches {
+		if !t.credited(order, window) {
+			continue
+		}
+		out[i] = 1
+		if halfLife > 0 {
+			out[i] = math.Exp2(-float64(order-t.At) / halfLife)
+		}
+		sum += out[i]
+	}
+	for i := range out {
+		if sum > 0 {
+			out[i] /= sum
+		}
+	}
+	return out
+}
