@@ -269,11 +269,11 @@ func TestHybridRecommend(t *testing.T) {
 	}
 	session := func(x Exclude) Request { return Request{Session: []string{"peg", "tent"}, Exclude: x, Limit: 2} }
 	f(session(ExcludeNone), "peg tent")
-	f(session(ExcludeLast), "peg new") // which is like the tent
-	f(session(ExcludeSession), "new mug")
+	f(session(ExcludeLast), "peg mug")
+	f(session(ExcludeSession), "mug new") // which is like the tent
 	bought := session(ExcludePurchased)
 	bought.Purchased = []string{"tent"}
-	f(bought, "peg new")
+	f(bought, "peg mug")
 	// A person of whom nothing is known sees what is popular.
 	f(Request{Limit: 2, Exclude: ExcludeNone}, "mug pan")
 	// The rules of the shop.
