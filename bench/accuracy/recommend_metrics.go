@@ -129,16 +129,21 @@ func (t *tally) result(items int) RecommendResult {
 	var r RecommendResult
 	n := float64(max(len(t.all), 1))
 	for _, o := range t.all {
-		r.HR20 += float64(o.hr20) / n
-		r.MRR20 += float64(o.mrr20) / n
-		r.NDCG10 += float64(o.ndcg10) / n
-		r.NDCG20 += float64(o.ndcg20) / n
-		r.SerenadeNDCG20 += float64(o.serenade) / n
-		r.Precision20 += float64(o.precision) / n
-		r.Recall20 += float64(o.recall20) / n
-		r.HR10 += float64(o.hr10) / n
-		r.Recall10 += float64(o.recall10) / n
-		r.MRR10 += float64(o.mrr10) / n
+		r.HR20 += float64(o.hr20)
+		r.MRR20 += float64(o.mrr20)
+		r.NDCG10 += float64(o.ndcg10)
+		r.NDCG20 += float64(o.ndcg20)
+		r.SerenadeNDCG20 += float64(o.serenade)
+		r.Precision20 += float64(o.precision)
+		r.Recall20 += float64(o.recall20)
+		r.HR10 += float64(o.hr10)
+		r.Recall10 += float64(o.recall10)
+		r.MRR10 += float64(o.mrr10)
+	}
+	for _, sum := range []*float64{
+		&r.HR20, &r.MRR20, &r.NDCG10, &r.NDCG20, &r.SerenadeNDCG20, &r.Precision20, &r.Recall20, &r.HR10, &r.Recall10, &r.MRR10,
+	} {
+		*sum /= n
 	}
 	r.Predictions, r.Seconds = len(t.all), t.seconds
 	r.Coverage20 = float64(len(t.shown)) / float64(max(items, 1))

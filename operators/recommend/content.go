@@ -34,8 +34,14 @@ type Content struct {
 
 // word is a feature and the items that have it.
 type word struct {
-	items []Num // at most maxWordItems, in the order of coming
+	items []entry // at most maxWordItems, in the order of coming
 	df    int
+}
+
+// entry is an item that has a word, and how strongly.
+type entry struct {
+	item Num
+	tf   float32
 }
 
 // text is the vector of an item.
@@ -85,10 +91,10 @@ func (x *Content) Describe(i Num, p Product) {
 		return
 	}
 	x.count++
-	for _, w := range t.words {
+	for k, w := range t.words {
 		x.words[w].df++
 		if len(x.words[w].items) < maxWordItems {
-			x.words[w].items = append(x.words[w].items, i)
+			x.words[w].items = append(x.words[w].items, entry{i, t.tf[k]})
 		}
 	}
 	t.norm = x.length(t)
@@ -107,7 +113,7 @@ func (x *Content) Forget(i Num) {
 func (x *Content) forget(i Num) {
 	for _, w := range x.texts[i].words {
 		x.words[w].df--
-		x.words[w].items = slices.DeleteFunc(x.words[w].items, func(j Num) bool { return j == i })
+		x.words[w].items = slices.DeleteFunc(x.words[w].items, func(e entry) bool { return e.item == i })
 	}
 	x.texts[i] = text{}
 	x.count--
@@ -281,9 +287,8 @@ func (x *Content) Score(c *Context, s *Scratch) {
 		}
 	})
 	for _, r := range q.ranked[:min(len(q.ranked), queryWords)] {
-		for _, i := range x.words[r.Item].items {
-			t := &x.texts[i]
-			s.Scores.Add(i, r.Score*float64(t.tf[slices.Index(t.words, r.Item)])/t.norm)
+		for _, e := range x.words[r.Item].items {
+			s.Scores.Add(e.item, r.Score*float64(e.tf)/x.texts[e.item].norm)
 		}
 	}
 	for _, from := range seeds {
