@@ -169,7 +169,11 @@ func naiveRules(visits map[string][]Click, sequential bool, half, now int64) map
 // TestAssociationsStreamEqualsBatch feeds clicks in any order, some twice.
 func TestAssociationsStreamEqualsBatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		trails := NewTrails()
+		names := NewNames(0)
+		for i := range 5 {
+			names.Put(fmt.Sprint(i))
+		}
+		trails := NewTrails(names)
 		const half = 5 * time.Second
 		ar, sr := NewAssociations(AssociationOptions{HalfLife: half}), NewAssociations(AssociationOptions{HalfLife: half, Sequential: true})
 		visits := make(map[string][]Click)

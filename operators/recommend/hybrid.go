@@ -67,7 +67,7 @@ func NewHybrid(o HybridOptions) *Hybrid {
 	o.AR.Sequential, o.SR.Sequential = false, true
 	n := NewNames(o.Items)
 	h := &Hybrid{
-		o: o, names: n, trails: NewTrails(), sessions: NewSessions(n, o.Sessions), ar: NewAssociations(o.AR), sr: NewAssociations(o.SR),
+		o: o, names: n, trails: NewTrails(n), sessions: NewSessions(n, o.Sessions), ar: NewAssociations(o.AR), sr: NewAssociations(o.SR),
 		cf: NewItemCF(n, o.CF), popular: NewPopularity(n, o.PopularFor), content: NewContent(n), ease: -1,
 	}
 	h.pool.New = func() any { return new(desk) }

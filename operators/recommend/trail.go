@@ -13,8 +13,9 @@ type Click struct {
 }
 
 // Trails remember the clicks of the visits that may still go on, in the order of their
-// times however they arrive. One goroutine at a time.
+// times, and of equals in that of their ids, however they arrive. One goroutine at a time.
 type Trails struct {
+	names  *Names
 	visits map[string]*trail
 	queue  []string // in the order of opening
 }
@@ -28,7 +29,7 @@ const (
 )
 
 // NewTrails makes an empty one.
-func NewTrails() *Trails { return &Trails{visits: make(map[string]*trail)} }
+func NewTrails(names *Names) *Trails { return &Trails{names: names, visits: make(map[string]*trail)} }
 
 // Add adds a click to a visit. It answers the clicks of the visit, until the next call,
 // and where the new one stands; -1 when it is known already or too old to be kept. A
@@ -46,7 +47,7 @@ func (t *Trails) Add(key string, c Click) ([]Click, int) {
 		}
 	}
 	at, ok := slices.BinarySearchFunc(v.clicks, c, func(a, b Click) int {
-		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Item, b.Item))
+		return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(t.names.ID(a.Item), t.names.ID(b.Item)))
 	})
 	if ok || at == 0 && len(v.clicks) == maxTrailClicks {
 		return v.clicks, -1
