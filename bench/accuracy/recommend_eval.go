@@ -137,26 +137,14 @@ func (p *panel) learn() {
 	clear(p.seconds)
 }
 
-// results makes the rows of the table; metrics are those of the comparison, the first of
-// which chooses the best voice.
+// results makes the rows of the table. By each of the metrics the blend is compared with
+// the voice that is best on the test data by that very metric.
 func (p *panel) results(protocol, exclude string, items int, metrics ...string) []RecommendResult {
 	var rows []RecommendResult
-	best := 0
-	mean := func(k int) float64 {
-		sum := 0.0
-		for i := range p.tallies[k].all {
-			sum += float64(measures[metrics[0]](&p.tallies[k].all[i]))
-		}
-		return sum
-	}
 	for k, v := range p.hybrid.Voices() {
-		if mean(k) > mean(best) {
-			best = k
+		if len(p.tallies[k].shown) > 0 { // a voice that had nothing to go by has no row
+			rows = append(rows, p.row(k, v.Name(), protocol, exclude, items))
 		}
-		if len(p.tallies[k].shown) == 0 {
-			continue // a voice that had nothing to go by
-		}
-		rows = append(rows, p.row(k, v.Name(), protocol, exclude, items))
 	}
 	all := len(p.lists)
 	for _, s := range p.seconds {
@@ -164,9 +152,25 @@ func (p *panel) results(protocol, exclude string, items int, metrics ...string) 
 	}
 	row := p.row(all, "hybrid", protocol, exclude, items)
 	for _, m := range metrics {
+		best := p.best(m)
 		row.Gains = append(row.Gains, gainOver(m, p.hybrid.Voices()[best].Name(), p.tallies[all], p.tallies[best], p.cluster))
 	}
 	return append(rows, row)
+}
+
+// best is the voice that is best by a metric.
+func (p *panel) best(metric string) int {
+	best, most := 0, -1.0
+	for k := range p.lists {
+		sum := 0.0
+		for i := range p.tallies[k].all {
+			sum += float64(measures[metric](&p.tallies[k].all[i]))
+		}
+		if sum > most {
+			best, most = k, sum
+		}
+	}
+	return best
 }
 
 func (p *panel) row(k int, method, protocol, exclude string, items int) RecommendResult {
