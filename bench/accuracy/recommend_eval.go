@@ -22,7 +22,7 @@ type RecommendOptions struct {
 }
 
 func (o RecommendOptions) withDefaults() RecommendOptions {
-	o.Epochs = cmp.Or(o.Epochs, 5)          // flat from 3 on
+	o.Epochs = cmp.Or(o.Epochs, 5)          // few examples are to be used well; not tuned
 	o.Examples = cmp.Or(o.Examples, 10_000) // some 30 weights need no more, and it bounds memory
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}

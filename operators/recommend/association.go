@@ -33,7 +33,7 @@ type Associations struct {
 
 // NewAssociations makes an empty set of rules.
 func NewAssociations(o AssociationOptions) *Associations {
-	o.Bound = cmp.Or(o.Bound, 512) // as many as a visitor of a large shop could meet; see docs/accuracy.md
+	o.Bound = cmp.Or(o.Bound, 512) // 6 kB an item; not tuned
 	if o.Seeds == (SeedOptions{}) {
 		o.Seeds = SeedOptions{Last: 1, Past: -1} // the published form looks at the last click alone
 	}

@@ -18,7 +18,7 @@ type BlendOptions struct {
 
 func (o BlendOptions) withDefaults(voices int) BlendOptions {
 	o.Depth = cmp.Or(o.Depth, 100)          // five times what is shown; what stands lower is never shown
-	o.Rate = cmp.Or(o.Rate, 0.1)            // with AdaGrad flat between .03 and .3
+	o.Rate = cmp.Or(o.Rate, 0.1)            // a usual step for AdaGrad; not tuned
 	o.Pull = cmp.Or(o.Pull, 1e-5)           // as if the prior were worth some clicks
 	o.Placements = cmp.Or(o.Placements, 64) // a shop has about ten kinds of mail
 	for len(o.Prior) < voices {

@@ -25,7 +25,7 @@ func (o SessionOptions) withDefaults() SessionOptions {
 	o.Neighbours = cmp.Or(o.Neighbours, 100) // likewise
 	o.LastItems = cmp.Or(o.LastItems, 9)     // an older item would weigh nothing, see fade
 	o.IDF = cmp.Or(o.IDF, 1)                 // as Serenade's example has it
-	o.MaxItems = cmp.Or(o.MaxItems, 100)     // well above the 99.5 percentile of the shops at hand
+	o.MaxItems = cmp.Or(o.MaxItems, 100)     // nobody looks at a hundred things in one visit; not tuned
 	o.MaxVisits = cmp.Or(o.MaxVisits, 1<<22) // about 1 GB at five items each
 	o.KeepFor = cmp.Or(o.KeepFor, time.Hour) // twice the pause that ends a visit
 	return o
