@@ -6,6 +6,7 @@ func newEval() *cobra.Command {
 	cmd := &cobra.Command{Use: "eval", Short: "Measure the models on data sets of your own"}
 	cmd.AddCommand(
 		newEvalProfile(),
+		newEvalRecommend(),
 	)
 	return cmd
 }

@@ -1,0 +1,74 @@
+package recommend
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Click is an item at a time, in milliseconds.
+type Click struct {
+	Item Num
+	Time int64
+}
+
+// Trails remember the clicks of the visits that may still go on, in the order of their
+// times, and of equals in that of their ids, however they arrive. One goroutine at a time.
+type Trails struct {
+	names  *Names
+	visits map[string]*trail
+	queue  []string // in the order of opening
+}
+
+type trail struct{ clicks []Click }
+
+// Bounds of the trails.
+const (
+	maxTrailClicks = 50      // what is older says nothing about the next click
+	maxTrails      = 1 << 17 // open visits at once, about 100 MB if all were full
+)
+
+// NewTrails makes an empty one.
+func NewTrails(names *Names) *Trails { return &Trails{names: names, visits: make(map[string]*trail)} }
+
+// Add adds a click to a visit. It answers the clicks of the visit, until the next call,
+// and where the new one stands; -1 when it is known already or too old to be kept. A
+// click is known by its item and its time.
+func (t *Trails) Add(key string, c Click) ([]Click, int) {
+	v, ok := t.visits[key]
+	if !ok {
+		key = strings.Clone(key)
+		v = new(trail)
+		t.visits[key] = v
+		t.queue = append(t.queue, key)
+		for len(t.visits) > maxTrails || len(t.queue) > 2*maxTrails {
+			delete(t.visits, t.queue[0])
+			t.queue = t.queue[1:]
+		}
+	}
+	at, ok := slices.BinarySearchFunc(v.clicks, c, func(a, b Click) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), strings.Compare(t.names.ID(a.Item), t.names.ID(b.Item)))
+	})
+	if ok || at == 0 && len(v.clicks) == maxTrailClicks {
+		return v.clicks, -1
+	}
+	v.clicks = slices.Insert(v.clicks, at, c)
+	if len(v.clicks) > maxTrailClicks {
+		v.clicks = slices.Delete(v.clicks, 0, 1)
+		at--
+	}
+	return v.clicks, at
+}
+
+// Items appends the items of a visit, oldest first.
+func (t *Trails) Items(dst []Num, key string) []Num {
+	if v, ok := t.visits[key]; ok {
+		for _, c := range v.clicks {
+			dst = append(dst, c.Item)
+		}
+	}
+	return dst
+}
+
+// Forget ends a visit.
+func (t *Trails) Forget(key string) { delete(t.visits, key) }
