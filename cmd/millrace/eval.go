@@ -1,0 +1,12 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newEval() *cobra.Command {
+	cmd := &cobra.Command{Use: "eval", Short: "Measure the models on data sets of your own"}
+	cmd.AddCommand(
+		newEvalSentiment(),
+		newEvalHeadline(),
+	)
+	return cmd
+}
