@@ -24,8 +24,8 @@ type SentimentScore struct {
 }
 
 // EvaluateSentiment trains and judges a model on each fold of a set. Training, its
-// calibration included, sees Train of the split alone. Progress, if set, is called with
-// the folds that are done.
+// calibration included, sees Train of the split alone. Progress, if set, is called as it
+// goes on.
 func EvaluateSentiment(ctx context.Context, s SentimentSet, o sentiment.Options, progress func(done, total int)) (SentimentScore, error) {
 	began := time.Now()
 	split, err := SplitSentiment(s, o.Seed)
@@ -34,14 +34,14 @@ func EvaluateSentiment(ctx context.Context, s SentimentSet, o sentiment.Options,
 	}
 	var t Tally
 	for fold := range split.Tests() {
+		if progress != nil {
+			o.Progress = func(done, total int) { progress(fold*total+done, split.Tests()*total) }
+		}
 		m, err := sentiment.Train(ctx, split.Train(fold), o)
 		if err != nil {
 			return SentimentScore{}, fmt.Errorf("evaluate set %s: %w", s.Name, err)
 		}
 		split.Test(fold, m.Probability, &t)
-		if progress != nil {
-			progress(fold+1, split.Tests())
-		}
 	}
 	low, high := t.Interval()
 	kind := o.Kind

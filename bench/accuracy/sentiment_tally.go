@@ -45,7 +45,7 @@ func (t *Tally) Interval() (low, high float64) {
 	p := t.Accuracy()
 	middle := (p + z*z/(2*n)) / (1 + z*z/n)
 	half := z / (1 + z*z/n) * math.Sqrt(p*(1-p)/n+z*z/(4*n*n))
-	return max(0, middle-half), min(1, middle+half)
+	return max(0, min(p, middle-half)), min(1, max(p, middle+half)) // rounding must not leave p outside
 }
 
 // F1 returns the harmonic mean of precision and recall of the positive class.

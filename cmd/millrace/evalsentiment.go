@@ -106,7 +106,7 @@ func evalBar(cmd *cobra.Command, what string) *progressLine {
 func (p *progressLine) set(done, total int) {
 	if p.bar == nil {
 		p.bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(p.cmd.ErrOrStderr()),
-			progressbar.OptionSetDescription(p.what), progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+			progressbar.OptionSetDescription(p.what), progressbar.OptionClearOnFinish())
 	}
 	p.bar.ChangeMax(total)
 	_ = p.bar.Set(done)

@@ -210,12 +210,26 @@ func (l *linear) score(d *Doc) float64 {
 	return l.sum(r)*l.inverse(r) + l.bias
 }
 
-// learn takes one more label in: the step that training would take for it with the
-// others standing still. It is the implicit update of Kulis and Bartlett 2010, which
-// cannot overshoot.
+// learnShare is how much one more label counts against one of the training set. The
+// labels of the set cannot answer a label that comes alone, as they did in training, and a
+// row of labels of one kind would drown them.
+const learnShare = 0.25
+
+// learn takes one more label in by the step that training would take for it with the
+// others standing still: the implicit update of Kulis and Bartlett 2010, which cannot
+// overshoot. The constant stays, since which texts get labels says nothing of how many
+// are positive.
 func (l *linear) learn(d *Doc, positive bool) {
 	r := row{plus: d.linear, positive: positive}
-	v := newDual(l.cost)
-	l.move(r, l.inverse(r), v.up, true)
-	l.visit(r, l.inverse(r), &v, true)
+	inverse := l.inverse(r)
+	if inverse == 0 {
+		return
+	}
+	margin := l.sum(r)*inverse + l.bias
+	if !positive {
+		margin = -margin
+	}
+	v := newDual(l.cost * learnShare)
+	least := v.up
+	l.move(r, inverse, least+v.step(1, margin), false)
 }

@@ -53,7 +53,7 @@ type Options struct {
 	Cost    float64 // of an error of the logistic regression, against large weights
 	Network NetworkOptions
 
-	// Progress, if set, is called as training goes on.
+	// Progress, if set, is called as training goes on. Its unit is its own.
 	Progress func(done, total int)
 }
 
@@ -192,18 +192,24 @@ func (t *training) fit(use func(i int) bool) ([]part, error) {
 		case Logistic:
 			parts[i] = trainLogistic(docs, positive, solver{cost: t.options.Cost, seed: t.options.Seed})
 		default:
-			n, err := trainNetwork(t.ctx, docs, positive, t.options)
+			n, err := trainNetwork(t.ctx, docs, positive, t.options, t.progress)
 			if err != nil {
 				return nil, err
 			}
 			parts[i] = n
 		}
 		t.done++
-		if t.options.Progress != nil {
-			t.options.Progress(t.done, (t.rounds()+1)*len(t.kinds))
-		}
+		t.progress(0)
 	}
 	return parts, nil
+}
+
+// progress reports the parts that are done and the share of the one under way.
+func (t *training) progress(share float64) {
+	const unit = 1000
+	if t.options.Progress != nil {
+		t.options.Progress(t.done*unit+int(share*unit), (t.rounds()+1)*len(t.kinds)*unit)
+	}
 }
 
 func scoresOf(parts []part, d *Doc) []float64 {

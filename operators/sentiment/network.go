@@ -101,7 +101,7 @@ func numbered(hashes []uint32) map[uint32]int32 {
 }
 
 // trainNetwork trains an LSTM on texts. Its tables are made of the same texts.
-func trainNetwork(ctx context.Context, docs []*Doc, positive []bool, o Options) (*network, error) {
+func trainNetwork(ctx context.Context, docs []*Doc, positive []bool, o Options, progress func(share float64)) (*network, error) {
 	w := o.Network.withDefaults()
 	units := known(docs, func(d *Doc) []uint32 { return d.units }, unitTexts, w.Vocab)
 	pairs := known(docs, func(d *Doc) []uint32 { return d.pairs }, pairTexts, w.Pairs)
@@ -116,9 +116,10 @@ func trainNetwork(ctx context.Context, docs []*Doc, positive []bool, o Options) 
 		texts[i].Class = class(positive[i])
 		texts[i].Tokens, texts[i].Pairs = n.read(d)
 	}
-	s := lstm.ClassifierSchedule{Epochs: w.Epochs, Seed: o.Seed, Buckets: []int{8, 16, 24, 32, 48, 64, readFirst + readLast}}
-	if o.Progress != nil {
-		s.Progress = func(step, total int, _ float64) { o.Progress(step, total) }
+	s := lstm.ClassifierSchedule{
+		Epochs: w.Epochs, Seed: o.Seed,
+		Buckets:  []int{8, 16, 24, 32, 48, 64, readFirst + readLast},
+		Progress: func(step, total int, _ float64) { progress(float64(step) / float64(total+1)) },
 	}
 	if _, err := lstm.TrainClassifier(ctx, net, texts, s); err != nil {
 		return nil, fmt.Errorf("sentiment: train network: %w", err)
