@@ -278,6 +278,12 @@ func headlineTrain(pairs []HeadlinePair, fold map[string]int, k int) []sentiment
 	return out
 }
 
+// HeadlineTraining makes pairs ready to learn from, all of them.
+func HeadlineTraining(pairs []HeadlinePair) []sentiment.Pair {
+	return headlineTrain(pairs, map[string]int{}, -1)
+}
+
+// weightOf is how much a pair counts that differs by z standard errors.
 func weightOf(z float64) float64 { return min(1, z/judgedZ) }
 
 func dealTests(pairs []HeadlinePair, folds int, seed uint64) (map[string]int, []string) {
