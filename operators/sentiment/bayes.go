@@ -1,14 +1,48 @@
 package sentiment
 
-import "math"
-
-// tableBits is the size of the tables of features: two million entries keep the features
-// of fifty thousand reviews apart well enough, in 16 MiB.
-const (
-	tableBits = 21
-	tableSize = 1 << tableBits
-	tableMask = tableSize - 1
+import (
+	"iter"
+	"math"
 )
+
+// The sizes of tables of features. Two million entries keep the features of fifty
+// thousand reviews apart well enough, in 16 MiB; what has fewer gets eight entries for
+// each, so that a small model is a small one.
+const (
+	tableLeast  = 1 << 16
+	tableMost   = 1 << 21
+	entriesEach = 8
+)
+
+// tableSize returns the size for sets of features, a power of two.
+func tableSize(sets iter.Seq[[]uint32]) int {
+	met := make([]bool, tableMost)
+	n := 0
+	for features := range sets {
+		for _, f := range features {
+			if at := f % tableMost; !met[at] {
+				met[at] = true
+				n++
+			}
+		}
+	}
+	size := tableLeast
+	for size < tableMost && size < entriesEach*n {
+		size *= 2
+	}
+	return size
+}
+
+// featuresOf goes through the features of texts.
+func featuresOf(docs []*Doc) iter.Seq[[]uint32] {
+	return func(yield func([]uint32) bool) {
+		for _, d := range docs {
+			if !yield(d.linear) {
+				return
+			}
+		}
+	}
+}
 
 // laplace is the count that each feature has before any text is seen: Laplace's own
 // rule, which no set here is the better for changing.
@@ -24,7 +58,7 @@ type bayes struct {
 	kinds  float64      // features that were met
 }
 
-func newBayes() *bayes { return &bayes{counts: make([][2]float32, tableSize)} }
+func newBayes(size int) *bayes { return &bayes{counts: make([][2]float32, size)} }
 
 func class(positive bool) int {
 	if positive {
@@ -36,8 +70,9 @@ func class(positive bool) int {
 func (b *bayes) learn(d *Doc, positive bool) {
 	k := class(positive)
 	b.texts[k]++
+	mask := uint32(len(b.counts) - 1) //nolint:gosec // at most two million
 	for _, f := range d.bayes {
-		c := &b.counts[f&tableMask]
+		c := &b.counts[f&mask]
 		if c[0]+c[1] == 0 {
 			b.kinds++
 		}
@@ -53,8 +88,9 @@ func (b *bayes) learn(d *Doc, positive bool) {
 func (b *bayes) score(d *Doc) float64 {
 	s := math.Log((b.texts[1] + laplace) / (b.texts[0] + laplace))
 	known := 0.0
+	mask := uint32(len(b.counts) - 1) //nolint:gosec // at most two million
 	for _, f := range d.bayes {
-		c := b.counts[f&tableMask]
+		c := b.counts[f&mask]
 		if c[0]+c[1] == 0 {
 			continue
 		}

@@ -15,9 +15,9 @@ import (
 
 // A model file is: the magic, which ends in the version of the format; the length of a
 // JSON head, four bytes; the head; the parts, in the order that the head names; the
-// SHA-256 of all that. Numbers are little-endian. Tables are written sparsely: the
-// number of entries, then for each its distance from the one before as a varint and two
-// float32. No code is in such a file.
+// SHA-256 of all that. Numbers are little-endian. Tables are written sparsely: their
+// size, the number of entries, then for each its distance from the one before as a varint
+// and two float32. No code is in such a file.
 const (
 	modelMagic    = "MRTONE\x00\x01"
 	headlineMagic = "MRHEAD\x00\x01"
@@ -46,7 +46,7 @@ func (m *Model) Encode() ([]byte, error) {
 		switch p := p.(type) {
 		case *bayes:
 			out = appendFloats(out, p.texts[0], p.texts[1], p.sums[0], p.sums[1], p.kinds)
-			out = appendTable(out, tableSize, func(i int) (float32, float32) { return p.counts[i][0], p.counts[i][1] }, [2]float32{})
+			out = appendTable(out, len(p.counts), func(i int) (float32, float32) { return p.counts[i][0], p.counts[i][1] }, [2]float32{})
 		case *linear:
 			out = p.append(out)
 		case *network:
@@ -75,7 +75,7 @@ func seal(out []byte) []byte {
 
 func (l *linear) append(out []byte) []byte {
 	out = appendFloats(out, l.bias, l.cost)
-	return appendTable(out, tableSize, func(i int) (float32, float32) { return l.entries[i].weight, l.entries[i].square }, [2]float32{0, scaleFloor})
+	return appendTable(out, len(l.entries), func(i int) (float32, float32) { return l.entries[i].weight, l.entries[i].square }, [2]float32{0, scaleFloor})
 }
 
 func (n *network) append(out []byte) ([]byte, error) {
@@ -112,7 +112,8 @@ func appendTable(out []byte, size int, at func(i int) (float32, float32), empty 
 			n++
 		}
 	}
-	out = binary.LittleEndian.AppendUint32(out, uint32(n)) //nolint:gosec // at most the table's size
+	out = binary.LittleEndian.AppendUint32(out, uint32(size)) //nolint:gosec // at most two million
+	out = binary.LittleEndian.AppendUint32(out, uint32(n))    //nolint:gosec // at most the table's size
 	last := -1
 	for i := range size {
 		a, b := at(i)
@@ -253,43 +254,57 @@ func (d *decoder) float32(least, most float32) float32 {
 // weightMax bounds what may stand in a file: beyond it sums would overflow.
 const weightMax = 1e9
 
+// size reads the size of a table, which is small if nothing can be read.
+func (d *decoder) size() int {
+	n := int(d.uint32())
+	if n < tableLeast || n > tableMost || n&(n-1) != 0 {
+		d.fail("table of size %d, want a power of two from %d to %d", n, tableLeast, tableMost)
+		return tableLeast
+	}
+	return n
+}
+
 // table reads the entries of a table and hands them to set.
-func (d *decoder) table(least float32, set func(at int, a, b float32)) {
-	n := d.uint32()
-	if n > tableSize {
-		d.fail("table of %d entries, at most %d", n, tableSize)
+func (d *decoder) table(size int, least float32, set func(at int, a, b float32)) {
+	n := int(d.uint32())
+	if n > size {
+		d.fail("table of %d entries, at most %d", n, size)
 	}
 	at := -1
 	for range n {
 		if d.err != nil {
 			return
 		}
-		step, size := binary.Uvarint(d.rest)
-		if size <= 0 || step >= tableSize || at+1+int(step) >= tableSize {
+		step, width := binary.Uvarint(d.rest)
+		if width <= 0 || step >= uint64(size) || at+1+int(step) >= size {
 			d.fail("entry outside the table")
 			return
 		}
-		d.rest = d.rest[size:]
+		d.rest = d.rest[width:]
 		at += 1 + int(step)
 		set(at, d.float32(least, weightMax), d.float32(0, weightMax))
 	}
 }
 
 func (d *decoder) bayes() *bayes {
-	b := newBayes()
+	b := &bayes{}
 	for _, p := range []*float64{&b.texts[0], &b.texts[1], &b.sums[0], &b.sums[1], &b.kinds} {
 		*p = d.float(0, 1e15)
 	}
-	d.table(0, func(at int, x, y float32) { b.counts[at] = [2]float32{x, y} })
+	size := d.size()
+	b.counts = make([][2]float32, size)
+	d.table(size, 0, func(at int, x, y float32) { b.counts[at] = [2]float32{x, y} })
 	return b
 }
 
 func (d *decoder) linear() *linear {
-	l := &linear{bias: d.float(-weightMax, weightMax), cost: d.float(1e-9, weightMax), entries: make([]entry, tableSize)}
+	l := &linear{bias: d.float(-weightMax, weightMax), cost: d.float(1e-9, weightMax)}
+	size := d.size()
+	l.entries = make([]entry, size)
 	for i := range l.entries {
 		l.entries[i].square = scaleFloor
 	}
-	d.table(-weightMax, func(at int, x, y float32) { l.entries[at] = entry{x, y} })
+	d.table(size, -weightMax, func(at int, x, y float32) { l.entries[at] = entry{x, y} })
 	return l
 }
 

@@ -108,18 +108,26 @@ func TrainHeadline(pairs []Pair, o HeadlineOptions) (*Headline, error) {
 		return nil, fmt.Errorf("sentiment: %d pairs of headlines, want 1 to %d", len(pairs), pairsMax)
 	}
 	rows := make([]row, len(pairs))
-	counts := make([]float32, tableSize)
+	size := tableSize(func(yield func([]uint32) bool) {
+		for _, p := range pairs {
+			if !yield(p.Better.features) || !yield(p.Worse.features) {
+				return
+			}
+		}
+	})
+	mask := uint32(size - 1) //nolint:gosec // at most two million
+	counts := make([]float32, size)
 	for i, p := range pairs {
 		plus, minus := difference(p.Better.features, p.Worse.features)
 		rows[i] = row{plus: plus, minus: minus, positive: true, weight: p.Weight}
 		for _, f := range p.Better.features {
-			counts[f&tableMask]++
+			counts[f&mask]++
 		}
 		for _, f := range p.Worse.features {
-			counts[f&tableMask]++
+			counts[f&mask]++
 		}
 	}
-	entries := make([]entry, tableSize)
+	entries := make([]entry, size)
 	for i, n := range counts {
 		if n == 0 {
 			entries[i].square = scaleFloor // what was never met says nothing, but makes less sure

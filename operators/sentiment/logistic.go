@@ -27,6 +27,9 @@ type entry struct{ weight, square float32 }
 // never met; it lets them be learnt later.
 const scaleFloor = 0.1
 
+// mask picks the bits of a hash that say where its entry is.
+func (l *linear) mask() uint32 { return uint32(len(l.entries) - 1) } //nolint:gosec // at most two million
+
 // row is one text to learn from, or the difference of two.
 type row struct {
 	plus, minus []uint32
@@ -97,11 +100,12 @@ func (l *linear) visit(r row, inverse float64, d *dual, biased bool) {
 // inverse returns one over the length of a row, or 0 if it is empty.
 func (l *linear) inverse(r row) float64 {
 	var q float64
+	mask := l.mask()
 	for _, f := range r.plus {
-		q += float64(l.entries[f&tableMask].square)
+		q += float64(l.entries[f&mask].square)
 	}
 	for _, f := range r.minus {
-		q += float64(l.entries[f&tableMask].square)
+		q += float64(l.entries[f&mask].square)
 	}
 	if q == 0 {
 		return 0
@@ -111,11 +115,12 @@ func (l *linear) inverse(r row) float64 {
 
 func (l *linear) sum(r row) float64 {
 	var s float64
+	mask := l.mask()
 	for _, f := range r.plus {
-		s += float64(l.entries[f&tableMask].weight)
+		s += float64(l.entries[f&mask].weight)
 	}
 	for _, f := range r.minus {
-		s -= float64(l.entries[f&tableMask].weight)
+		s -= float64(l.entries[f&mask].weight)
 	}
 	return s
 }
@@ -128,13 +133,13 @@ func (l *linear) move(r row, inverse, by float64, biased bool) {
 	if biased {
 		l.bias += by
 	}
-	k := float32(by * inverse)
+	k, mask := float32(by*inverse), l.mask()
 	for _, f := range r.plus {
-		e := &l.entries[f&tableMask]
+		e := &l.entries[f&mask]
 		e.weight += k * e.square
 	}
 	for _, f := range r.minus {
-		e := &l.entries[f&tableMask]
+		e := &l.entries[f&mask]
 		e.weight -= k * e.square
 	}
 }
@@ -181,18 +186,20 @@ func (d *dual) step(length, margin float64) float64 {
 
 // trainLogistic trains on texts.
 func trainLogistic(docs []*Doc, positive []bool, s solver) *linear {
-	counts := make([][2]float32, tableSize)
+	size := tableSize(featuresOf(docs))
+	mask := uint32(size - 1) //nolint:gosec // at most two million
+	counts := make([][2]float32, size)
 	var texts [2]float64
 	rows := make([]row, len(docs))
 	for i, d := range docs {
 		k := class(positive[i])
 		texts[k]++
 		for _, f := range d.linear {
-			counts[f&tableMask][k]++
+			counts[f&mask][k]++
 		}
 		rows[i] = row{plus: d.linear, positive: positive[i]}
 	}
-	entries := make([]entry, tableSize)
+	entries := make([]entry, size)
 	for i, c := range counts {
 		entries[i].square = scaleFloor
 		if c[0]+c[1] > 0 {

@@ -28,7 +28,7 @@ func TestSolverAgainstGradient(t *testing.T) {
 				}
 			}
 		}
-		entries := make([]entry, tableSize)
+		entries := make([]entry, tableLeast)
 		for f := range features {
 			entries[f].square = float32(0.5 + r.Float64())
 		}

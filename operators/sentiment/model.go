@@ -184,7 +184,7 @@ func (t *training) fit(use func(i int) bool) ([]part, error) {
 		}
 		switch k {
 		case Bayes:
-			b := newBayes()
+			b := newBayes(tableSize(featuresOf(docs)))
 			for j, d := range docs {
 				b.learn(d, positive[j])
 			}

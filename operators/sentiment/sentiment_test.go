@@ -198,7 +198,7 @@ func TestLearn(t *testing.T) {
 // training makes of all of them at once.
 func TestBayesLearnsAsItTrains(t *testing.T) {
 	examples := corpus(100, 4, true)
-	a, b := newBayes(), newBayes()
+	a, b := newBayes(tableLeast), newBayes(tableLeast)
 	for i := range examples {
 		a.learn(examples[i].Doc, examples[i].Positive)
 		e := examples[len(examples)-1-i]
