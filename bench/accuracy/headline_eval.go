@@ -125,12 +125,13 @@ func headlineRow(fields []string, columns [5]int) (HeadlineVariant, error) {
 	if columns[4] >= 0 {
 		v.Image = fields[columns[4]]
 	}
-	var err error
-	for i, into := range []*int{&v.Impressions, &v.Clicks} {
+	for column, into := range map[int]*int{columns[2]: &v.Impressions, columns[3]: &v.Clicks} {
 		// Some exporters write whole numbers as 3052.0.
-		if *into, err = strconv.Atoi(strings.TrimSuffix(fields[columns[2+i]], ".0")); err != nil || *into < 0 {
-			return v, fmt.Errorf("column %d is no count", columns[2+i]+1)
+		n, err := strconv.Atoi(strings.TrimSuffix(fields[column], ".0"))
+		if err != nil || n < 0 {
+			return v, fmt.Errorf("column %d is no count", column+1)
 		}
+		*into = n
 	}
 	if v.Clicks > v.Impressions {
 		return v, fmt.Errorf("%d clicks of %d impressions", v.Clicks, v.Impressions)

@@ -195,7 +195,7 @@ func openText(path string) (io.Reader, func(), error) {
 		return nil, nil, err
 	}
 	b := bufio.NewReaderSize(f, 64<<10)
-	if first, err := b.Peek(2); err != nil || first[0] != 0x1f || first[1] != 0x8b {
+	if first, _ := b.Peek(2); len(first) < 2 || first[0] != 0x1f || first[1] != 0x8b {
 		return b, func() { _ = f.Close() }, nil
 	}
 	z, err := gzip.NewReader(b)

@@ -75,17 +75,17 @@ const eceBins = 10
 // positive class, the mean distance between what was said and what was true, weighted by
 // the answers in each (Naeini, Cooper and Hauskrecht 2015).
 func (t *Tally) ECE() float64 {
-	var said, true [eceBins]float64
+	var said, was [eceBins]float64
 	for _, a := range t.answers {
 		b := max(0, min(eceBins-1, int(a.probability*eceBins)))
 		said[b] += a.probability
 		if a.positive {
-			true[b]++
+			was[b]++
 		}
 	}
 	var sum float64
 	for b := range eceBins {
-		sum += math.Abs(said[b] - true[b])
+		sum += math.Abs(said[b] - was[b])
 	}
 	return sum / float64(max(1, len(t.answers)))
 }

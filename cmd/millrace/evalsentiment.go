@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -30,7 +31,7 @@ public sets that docs/accuracy.md names are read as they were published.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if dir == "" {
-				return &exitError{exitUsage, fmt.Errorf("--data is required")}
+				return &exitError{exitUsage, errors.New("--data is required")}
 			}
 			if len(models) == 0 {
 				models = []string{string(sentiment.DefaultKind)}

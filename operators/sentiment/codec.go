@@ -152,7 +152,12 @@ func Decode(file []byte) (*Model, error) {
 	if len(h.Weights) != len(kinds) {
 		return nil, fmt.Errorf("sentiment: %d weights for %d models", len(h.Weights), len(kinds))
 	}
-	m := &Model{kind: h.Card.Kind, card: h.Card, stack: stack{h.Weights, h.Bias}}
+	for _, w := range append([]float64{h.Bias}, h.Weights...) {
+		if math.Abs(w) > weightMax {
+			return nil, fmt.Errorf("sentiment: weight %v of a model, want at most %v", w, float64(weightMax))
+		}
+	}
+	m := &Model{card: h.Card, stack: stack{h.Weights, h.Bias}}
 	for _, k := range kinds {
 		switch k {
 		case Bayes:

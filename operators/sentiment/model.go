@@ -74,7 +74,6 @@ type learner interface{ learn(d *Doc, positive bool) }
 
 // Model judges texts. It is safe for concurrent use as long as nobody calls Learn.
 type Model struct {
-	kind  Kind
 	parts []part
 	stack stack
 	card  Card
@@ -103,7 +102,7 @@ func Train(ctx context.Context, examples []Example, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{kind: o.Kind, card: Card{Kind: o.Kind, Seed: o.Seed, Examples: len(examples)}}
+	m := &Model{card: Card{Kind: o.Kind, Seed: o.Seed, Examples: len(examples)}}
 	for _, e := range examples {
 		m.card.Positive += class(e.Positive)
 	}
