@@ -125,13 +125,16 @@ func headlineRow(fields []string, columns [5]int) (HeadlineVariant, error) {
 	if columns[4] >= 0 {
 		v.Image = fields[columns[4]]
 	}
-	for column, into := range map[int]*int{columns[2]: &v.Impressions, columns[3]: &v.Clicks} {
+	for _, count := range []struct {
+		column int
+		into   *int
+	}{{columns[2], &v.Impressions}, {columns[3], &v.Clicks}} {
 		// Some exporters write whole numbers as 3052.0.
-		n, err := strconv.Atoi(strings.TrimSuffix(fields[column], ".0"))
+		n, err := strconv.Atoi(strings.TrimSuffix(fields[count.column], ".0"))
 		if err != nil || n < 0 {
-			return v, fmt.Errorf("column %d is no count", column+1)
+			return v, fmt.Errorf("column %d is no count", count.column+1)
 		}
-		*into = n
+		*count.into = n
 	}
 	if v.Clicks > v.Impressions {
 		return v, fmt.Errorf("%d clicks of %d impressions", v.Clicks, v.Impressions)
