@@ -35,11 +35,11 @@ type ClassifierSchedule struct {
 }
 
 func (s ClassifierSchedule) withDefaults() ClassifierSchedule {
-	s.Epochs = cmp.Or(s.Epochs, 3)     // a fourth fits the training set only
+	s.Epochs = cmp.Or(s.Epochs, 3)     // of ten thousand texts and more; small sets need tens of passes
 	s.Batch = cmp.Or(s.Batch, 32)      // pure Go matrix products gain nothing above
-	s.Rate = cmp.Or(s.Rate, 3e-3)      // 1e-2 diverged now and then
+	s.Rate = cmp.Or(s.Rate, 3e-3)      // the language model diverged at 1e-2 now and then
 	s.Clip = cmp.Or(s.Clip, 1)         // a batch of one odd text must not undo an epoch
-	s.Dropout = cmp.Or(s.Dropout, 0.3) // half is too much for so few cells
+	s.Dropout = cmp.Or(s.Dropout, 0.3) // between the .2 of large sets and the .5 of small ones
 	s.Forget = cmp.Or(s.Forget, 0.1)   // so that unknown words are met in training too
 	if len(s.Buckets) == 0 {
 		s.Buckets = []int{8, 16, 24, 32, 48, 64, 80} // reviews; each bucket is a graph of its own

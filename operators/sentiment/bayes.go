@@ -45,7 +45,7 @@ func featuresOf(docs []*Doc) iter.Seq[[]uint32] {
 }
 
 // laplace is the count that each feature has before any text is seen: Laplace's own
-// rule, which no set here is the better for changing.
+// rule. Between .2 and 2 some sets gain half a percent and others lose it.
 const laplace = 1
 
 // bayes is multinomial naive Bayes on binary features (Wang and Manning 2012, section

@@ -37,7 +37,7 @@ func NewDoc(text string) *Doc {
 // Text returns the text, cut to the length that is read.
 func (d *Doc) Text() string { return d.text }
 
-// The lengths of n-grams. Longer ones bring no more on any of the sets of docs/accuracy.md.
+// The lengths of n-grams.
 const (
 	chineseGrams     = 3
 	englishGrams     = 3 // shorter ones come with their negation
