@@ -7,6 +7,8 @@ func newEval() *cobra.Command {
 	cmd.AddCommand(
 		newEvalProfile(),
 		newEvalRecommend(),
+		newEvalSentiment(),
+		newEvalHeadline(),
 	)
 	return cmd
 }

@@ -86,8 +86,8 @@ the model that writes the subjects, the sender, a test inbox and a console.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	root.AddCommand(
 		newDev(), newRun(), newImport(), newCheck(), newExplain(), newSchema(),
-		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newEval(), newAbstat(), newExperiment(),
-		newBench(), newVersion(),
+		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newEval(), newModel(),
+		newAbstat(), newExperiment(), newBench(), newVersion(),
 	)
 	refuseMisuse(root)
 	return root
