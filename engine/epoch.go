@@ -172,7 +172,7 @@ func (e *Engine) full() bool {
 		return false
 	}
 	values := len(e.timers.open.keys) + len(e.rows) + len(e.settled)
-	bytes := 100*values + len(e.redo.buf)
+	bytes := 100*values + e.redo.bytes
 	for _, c := range e.graph.cells {
 		if c.Lazy() {
 			continue
@@ -193,7 +193,8 @@ func (e *Engine) closeEpoch() error {
 	p := &e.progress
 	idle := e.units == 0
 	e.dropSettled()
-	if err := e.applyLazy(); err != nil {
+	first, err := e.applyLazy()
+	if err != nil {
 		return err
 	}
 	p.Epoch++
@@ -208,7 +209,7 @@ func (e *Engine) closeEpoch() error {
 			c.Flush(r, r.Epoch, math.MaxInt)
 		}
 	}
-	e.redo.flush(r, e.flushLazy(r, idle))
+	e.redo.flush(r, first, e.flushLazy(r, idle))
 	e.timers.flush(r)
 	for i := range e.rows {
 		row := &e.rows[i]
