@@ -154,16 +154,12 @@ func (e *Engine) operator(id uint16) *operator {
 	return nil
 }
 
-// backlogEpochs is how many times as large an epoch may be while the log as of opening is
-// read: nobody waits for its effects, and what changes often is written seldom.
-const backlogEpochs = 4
-
 // full tells whether the open epoch must close: on count, or on the size of what it
 // writes, well before Badger's limit of a transaction.
 func (e *Engine) full() bool {
 	most := e.o.EpochEvents
 	if e.progress.Position.Seq < e.info.Last {
-		most *= backlogEpochs
+		most = e.o.BacklogUnits
 	}
 	if e.units >= most {
 		return true
