@@ -63,7 +63,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.EpochEvents == 0 && o.BacklogUnits == 0 {
-		o.BacklogUnits = 40_000 // nobody waits yet, and what changes often is written seldom
+		o.BacklogUnits = 100_000 // nobody waits yet, and what changes often is written seldom
 	}
 	o.EpochEvents = cmp.Or(o.EpochEvents, 10_000) // commits amortise until here; more only adds memory
 	o.BacklogUnits = cmp.Or(o.BacklogUnits, o.EpochEvents)
