@@ -87,7 +87,7 @@ the model that writes the subjects, the sender, a test inbox and a console.`,
 	root.AddCommand(
 		newDev(), newRun(), newImport(), newCheck(), newExplain(), newSchema(),
 		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newEval(), newModel(),
-		newAbstat(), newExperiment(), newBench(), newVersion(),
+		newAbstat(), newExperiment(), newState(), newBench(), newVersion(),
 	)
 	refuseMisuse(root)
 	return root

@@ -109,6 +109,7 @@ func (a *app) socketHandler() http.Handler {
 		seq, err := a.events.Retry(r.Context(), number, wrapRetry)
 		writeAnswer(w, map[string]uint64{"seq": seq}, err)
 	})
+	a.stateAnswers(mux)
 	return mux
 }
 
