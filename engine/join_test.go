@@ -46,7 +46,7 @@ func TestIntervalJoin(t *testing.T) {
 		var got []string
 		emit := func(r JoinResult[toy, toy]) { got = append(got, joinText(r)) }
 		now := int64(0)
-		for _, word := range strings.Fields(in) {
+		for word := range strings.FieldsSeq(in) {
 			var at int64
 			if _, err := fmt.Sscan(word[1:], &at); err != nil {
 				t.Fatal(err)
@@ -196,7 +196,7 @@ func TestTableJoin(t *testing.T) {
 		var got []string
 		emit := func(r JoinResult[toy, toy]) { got = append(got, joinText(r)) }
 		now := int64(0)
-		for _, word := range strings.Fields(in) {
+		for word := range strings.FieldsSeq(in) {
 			var at int64
 			if _, err := fmt.Sscan(word[1:], &at); err != nil {
 				t.Fatal(err)

@@ -93,9 +93,7 @@ type LookupResult[T any] struct {
 // Lookup is the state machine of questions. It holds no state of a key, asks nothing
 // itself and reads no clock. One goroutine at a time.
 type Lookup[T any] struct {
-	o    LookupOptions[T]
-	ask  func(LookupCall)
-	emit func(LookupResult[T])
+	o LookupOptions[T]
 }
 
 // NewLookup makes a lookup.

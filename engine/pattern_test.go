@@ -50,7 +50,7 @@ func is(kinds string) func(toy) bool {
 func script(t *testing.T, p *Pattern[toy], in string) string {
 	t.Helper()
 	r := newScene(p, PatternLimits{})
-	for _, word := range strings.Fields(in) {
+	for word := range strings.FieldsSeq(in) {
 		var at int64
 		var x int
 		rest, num, dotted := strings.Cut(word[1:], ".")

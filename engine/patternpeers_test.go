@@ -151,10 +151,10 @@ func TestPeerNotFollowedByAtTheEnd(t *testing.T) {
 // are let go by name, what waits for the watermark goes on, and Within alone may
 // change: partial matches keep the deadline that they began with.
 func TestPeerChangedPattern(t *testing.T) {
-	make := func(within time.Duration, version string) *Pattern[toy] {
+	of := func(within time.Duration, version string) *Pattern[toy] {
 		return build(t, BeginPattern[toy]("a").Where(is("a")).FollowedBy("b").Where(is("b")).Within(within).Version(version))
 	}
-	old := newScene(make(10*time.Millisecond, "1"), PatternLimits{})
+	old := newScene(of(10*time.Millisecond, "1"), PatternLimits{})
 	old.offer(t, toy{at: 1, kind: 'a'}, 1)
 	old.offer(t, toy{at: 4, kind: 'a'}, 1)
 	f := func(p *Pattern[toy], want string) {
@@ -170,10 +170,10 @@ func TestPeerChangedPattern(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	f(make(10*time.Millisecond, "1"), "a1 b8; a4 b8")
-	f(make(10*time.Millisecond, "2"), "retired@1 a1; a4 b8")
-	f(make(5*time.Millisecond, "1"), "a1 b8; a4 b8")
-	f(make(4*time.Millisecond, "1"), "timed-out@8 a4; a1 b8")
+	f(of(10*time.Millisecond, "1"), "a1 b8; a4 b8")
+	f(of(10*time.Millisecond, "2"), "retired@1 a1; a4 b8")
+	f(of(5*time.Millisecond, "1"), "a1 b8; a4 b8")
+	f(of(4*time.Millisecond, "1"), "timed-out@8 a4; a1 b8")
 }
 
 // Too many partial matches: the oldest goes, by name, and the rest goes on.
@@ -207,7 +207,7 @@ func TestPatternOverflow(t *testing.T) {
 
 // A state that is damaged is an error, by name, and never a panic.
 func TestPatternDamaged(t *testing.T) {
-	p := build(t, BeginPattern[toy]("a").Where(is("a")).FollowedBy("b").Where(is("b")).WhereMatched(func(v toy, m *Matched[toy]) bool {
+	p := build(t, BeginPattern[toy]("a").Where(is("a")).FollowedBy("b").Where(is("b")).WhereMatched(func(_ toy, m *Matched[toy]) bool {
 		return len(m.All("a")) == 1
 	}))
 	bad := EventCodec[toy]{Append: toyCodec().Append, Decode: func([]byte) (toy, error) { return toy{}, errors.New("torn") }}
@@ -287,7 +287,7 @@ func benchPattern(b *testing.B, keys int, behind int64) {
 	m := NewMatcher(p, toyCodec(), PatternLimits{})
 	states := make([]PatternState, keys)
 	matches := 0
-	emit := func(r PatternResult[toy]) { matches++ }
+	emit := func(PatternResult[toy]) { matches++ }
 	kinds := []byte("vxcxvoxxcv")
 	i := 0
 	b.ReportAllocs()

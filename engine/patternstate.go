@@ -439,12 +439,12 @@ func (s *PatternState) compact(scratch []int32) []int32 {
 	for i := range s.held {
 		nodes[s.held[i].node] = 1
 	}
-	for i := len(s.nodes) - 1; i >= 0; i-- {
+	for i, n := range slices.Backward(s.nodes) {
 		if nodes[i] == 0 {
 			continue
 		}
-		events[s.nodes[i].event] = 1
-		if p := s.nodes[i].prev; p >= 0 {
+		events[n.event] = 1
+		if p := n.prev; p >= 0 {
 			nodes[p] = 1
 		}
 	}

@@ -132,7 +132,7 @@ func (a *app) openFiles(context.Context) error {
 		return err
 	}
 	a.later(unlock)
-	secret, err := privacy.LoadOrCreateSecret(a.s.secret())
+	secret, err := a.s.loadSecret()
 	if err != nil {
 		return err
 	}
@@ -268,6 +268,7 @@ func (a *app) openMail(ctx context.Context) error {
 		return err
 	}
 	a.later(func() { a.warn("close the suppressions", a.suppressed.Close()) })
+	a.tellDamage()
 	o := mail.SenderOptions{MailDir: a.s.mailDir, Suppressed: a.suppressed.Contains, Step: a.s.step, Log: a.log}
 	if a.s.mailDir != "" {
 		if err := os.MkdirAll(a.s.mailDir, 0o700); err != nil {
@@ -281,6 +282,20 @@ func (a *app) openMail(ctx context.Context) error {
 	}
 	a.sender = mail.NewSender(a.smtp, a.journal, o)
 	return nil
+}
+
+// tellDamage warns of what could not be read in the files that keep mails from leaving
+// twice, or to somebody who has said no. After a crash a little at the end of the journal
+// is usual: it was never written whole.
+func (a *app) tellDamage() {
+	if n := a.journal.Stats().TornBytes; n > 0 {
+		a.log.Warn("the end of the mail journal could not be read and was cut off; receipts in the log still keep mails from leaving twice", "bytes", n)
+	}
+	st := a.suppressed.Stats()
+	if st.Damaged > 0 || st.TornBytes > 0 {
+		a.log.Warn("records of who has said no could not be read: restore the file suppressed from a backup if there is one; what the log holds is still heeded",
+			"records", st.Damaged, "bytes_at_end", st.TornBytes)
+	}
 }
 
 // mailTarget is the URL that mail goes to: the one asked for, else that of the shop's

@@ -19,6 +19,7 @@ import (
 	"millrace/engine"
 	"millrace/engine/stream"
 	"millrace/operators/event"
+	"millrace/operators/privacy"
 	"millrace/state"
 )
 
@@ -503,6 +504,9 @@ func TestDiskFull(t *testing.T) {
 func TestNewerData(t *testing.T) {
 	s := testSettings(t)
 	if err := os.MkdirAll(s.state(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.secret(), make([]byte, privacy.SecretSize), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(s.state(), "FORMAT.json")

@@ -69,6 +69,9 @@ func (o *devOptions) run(cmd *cobra.Command) error {
 	if o.speed <= 0 || o.shoppers <= 0 {
 		return &exitError{exitUsage, errors.New("--speed and --shoppers: want more than zero")}
 	}
+	if o.forTime < 0 {
+		return &exitError{exitUsage, fmt.Errorf("--for: want a time above zero, got %s", o.forTime)}
+	}
 	if !cmd.Flags().Changed("data-dir") {
 		dir, err := os.MkdirTemp("", "millrace-dev-")
 		if err != nil {

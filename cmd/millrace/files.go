@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"millrace/operators/privacy"
 )
 
 // files are the places in a data directory.
@@ -62,4 +64,36 @@ func (f files) lock() (unlock func(), err error) {
 		return nil, fmt.Errorf("lock data directory %s: %w", f.dir, err)
 	}
 	return func() { _ = d.Close() }, nil
+}
+
+// errSecretGone says that a data directory was in use with a secret that is not there.
+var errSecretGone = errors.New("the secret of this data directory is gone")
+
+// loadSecret reads the secret. A directory without one gets a new one, but not when
+// something rests on the old one: with another secret everybody is a stranger, so that
+// who has said no would get mail again.
+func (f files) loadSecret() ([]byte, error) {
+	if _, err := os.Lstat(f.secret()); errors.Is(err, os.ErrNotExist) {
+		for _, path := range []string{f.state(), f.journal(), f.suppressed()} {
+			if holdsSomething(path) {
+				return nil, fmt.Errorf("%s: %w, and %s was written with it: restore the file from a backup; "+
+					"a directory that begins anew knows nobody, nor who has unsubscribed", f.secret(), errSecretGone, path)
+			}
+		}
+	}
+	return privacy.LoadOrCreateSecret(f.secret())
+}
+
+// holdsSomething tells whether there is a file with something in it, or a directory with
+// a file in it.
+func holdsSomething(path string) bool {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false
+	}
+	if !info.IsDir() {
+		return info.Size() > 0
+	}
+	names, err := os.ReadDir(path)
+	return err != nil || len(names) > 0
 }

@@ -232,6 +232,7 @@ func TestUnsubscribe(t *testing.T) {
 		clock(7*24*time.Hour+4*time.Hour),
 	)
 	<-journalled
+	r.until("the server was too busy for it", func() bool { return r.app.engine.Stats().Retries > 0 })
 	if p := r.profile("ann"); p.Consent != "yes" || p.Suppressed != "" {
 		t.Fatalf("before the click: consent %s, suppressed %q", p.Consent, p.Suppressed)
 	}

@@ -11,6 +11,10 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"millrace/engine"
+	"millrace/engine/stream"
+	"millrace/state"
 )
 
 // Exit codes, as documented in docs/operations.md.
@@ -39,12 +43,28 @@ func main() {
 		return
 	}
 	fmt.Fprintln(os.Stderr, "millrace:", err)
+	if a := advice(err); a != "" {
+		fmt.Fprintln(os.Stderr, a)
+	}
 	code := exitFailure
 	if e, ok := errors.AsType[*exitError](err); ok {
 		code = e.code
 	}
 	stop()
 	os.Exit(code) //nolint:gocritic // stop was called
+}
+
+// advice says what can be done about an error whose text does not.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, state.ErrDamaged):
+		return "Restore a backup of the data directory, or move only its folder state away and start again:\n" +
+			"the state is read anew from the log, as far back as that reaches, and no mail leaves twice."
+	case errors.Is(err, stream.ErrGap), errors.Is(err, engine.ErrLogTrimmed), errors.Is(err, engine.ErrLogRewound),
+		errors.Is(err, engine.ErrLogRecreated), errors.Is(err, engine.ErrLogDiffers):
+		return "Restore a backup of the data directory, or go on with what there is: --accept-gap"
+	}
+	return ""
 }
 
 // signals ends the context at the first SIGTERM or interrupt, and the process at the

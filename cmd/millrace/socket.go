@@ -203,7 +203,7 @@ func askStore(f files, q question, into any) error {
 		return err
 	}
 	defer unlock()
-	secret, err := privacy.LoadOrCreateSecret(f.secret())
+	secret, err := f.loadSecret()
 	if err != nil {
 		return err
 	}

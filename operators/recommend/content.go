@@ -143,10 +143,11 @@ func (x *Content) vector(p Product) ([]Num, []float32) {
 			words, tf = append(words, f), append(tf, weight)
 		}
 	}
-	path := ""
+	var path strings.Builder
 	for level := range strings.FieldsFuncSeq(strings.ToLower(p.Category), func(r rune) bool { return r == '/' || r == '>' }) {
-		path += "/" + strings.TrimSpace(level)
-		add('c', path, 1)
+		path.WriteByte('/')
+		path.WriteString(strings.TrimSpace(level))
+		add('c', path.String(), 1)
 	}
 	if b := strings.TrimSpace(strings.ToLower(p.Brand)); b != "" {
 		add('b', b, 1)

@@ -83,8 +83,8 @@ func (g *Gram) count(items []Num, item Num, by float64) {
 // Erase takes a person out and says how many items there were.
 func (g *Gram) Erase(person string) int {
 	items := g.people[person]
-	for k := len(items) - 1; k >= 0; k-- {
-		g.count(items[:k], items[k], -1)
+	for k, item := range slices.Backward(items) {
+		g.count(items[:k], item, -1)
 	}
 	delete(g.people, person)
 	return len(items)
