@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"millrace/state"
 )
@@ -272,9 +273,9 @@ func (l *redoLog) overdue(epoch uint64) uint64 {
 	if epoch > lazyEpochs {
 		until = epoch - lazyEpochs
 	}
-	for i := len(l.kept) - 1; i >= 0; i-- {
-		if bytes += l.kept[i].bytes; bytes > lazyBytes {
-			return max(until, l.kept[i].epoch)
+	for _, k := range slices.Backward(l.kept) {
+		if bytes += k.bytes; bytes > lazyBytes {
+			return max(until, k.epoch)
 		}
 	}
 	return until

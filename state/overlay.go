@@ -68,7 +68,7 @@ func (s *Store) note(key []byte, v version) {
 	}
 	v.prev = old.prev
 	if s.sees(old.number, v.number) {
-		v.prev = kept(*old)
+		v.prev = new(*old)
 	}
 	*old = v
 	for p := old; p.prev != nil; { // drop what nobody sees any more
@@ -79,8 +79,6 @@ func (s *Store) note(key []byte, v version) {
 		}
 	}
 }
-
-func kept(v version) *version { return &v }
 
 // sees tells whether a snapshot sees a version that the next one replaced.
 func (s *Store) sees(number, next uint64) bool {

@@ -208,7 +208,10 @@ func (s *Store) Commit(ctx context.Context, r *Record) error {
 	if len(r.ops) > changesMax || len(r.buf) > recordMax/2 {
 		return fmt.Errorf("a commit of %d changes, %d bytes is over the limit", len(r.ops), len(r.buf))
 	}
-	seg, head := s.wal.active(), s.wal.encode(r)
+	s.mu.RLock() // merging takes segments away meanwhile
+	seg := s.wal.active()
+	s.mu.RUnlock()
+	head := s.wal.encode(r)
 	at := seg.size + int64(len(head))
 	end := at + int64(len(r.buf))
 	var next *segment

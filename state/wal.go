@@ -192,7 +192,7 @@ func (s *segment) each(tail bool, fn func(number uint64, key, value []byte, at i
 			if tail && isTorn(data[at:]) {
 				return last, at, nil
 			}
-			return last, -1, fmt.Errorf("%w: %s: %s at byte %d: restore a backup, or remove the directory and read the log again", ErrDamaged, s.path, why, at)
+			return last, -1, fmt.Errorf("%w: %s: %s at byte %d", ErrDamaged, s.path, why, at)
 		}
 		last = head.number
 		eachChange(body, head.table, func(key, value []byte, from int) {
@@ -217,7 +217,7 @@ func cutRecord(data []byte) (h recordHead, body []byte, why string) {
 	if len(data) < headBytes {
 		return h, nil, "the head of a record is cut off"
 	}
-	if crc32.Checksum(data[:20], castagnoli) != binary.LittleEndian.Uint32(data[20:]) {
+	if !isHead(data) {
 		return h, nil, "the head of a record does not match its checksum"
 	}
 	length := int64(binary.LittleEndian.Uint32(data))
@@ -238,12 +238,29 @@ func cutRecord(data []byte) (h recordHead, body []byte, why string) {
 
 // isTorn tells whether what cannot be read is the last thing in its file and may be what
 // a crash left of a record that was being written: shorter than it says, or not all
-// there. A record with another one behind it was whole once.
+// there, and be it that its head is missing and what stands behind it is not. A record
+// with another one behind it was whole once.
 func isTorn(data []byte) bool {
-	if len(data) < headBytes || crc32.Checksum(data[:20], castagnoli) != binary.LittleEndian.Uint32(data[20:]) {
-		return len(data) < headBytes || !slices.ContainsFunc(data, func(b byte) bool { return b != 0 })
+	if len(data) < headBytes {
+		return true
 	}
-	return headBytes+int64(binary.LittleEndian.Uint32(data)) >= int64(len(data))
+	if isHead(data) {
+		return headBytes+int64(binary.LittleEndian.Uint32(data)) >= int64(len(data))
+	}
+	if [headBytes]byte(data) != [headBytes]byte{} {
+		return false
+	}
+	for at := headBytes; at+headBytes <= len(data); at++ {
+		if isHead(data[at:]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isHead tells whether data begins with the head of a record.
+func isHead(data []byte) bool {
+	return crc32.Checksum(data[:20], castagnoli) == binary.LittleEndian.Uint32(data[20:])
 }
 
 // validTable tells whether the changes of a table fill the body.

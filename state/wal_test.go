@@ -86,7 +86,8 @@ func TestTornRecord(t *testing.T) {
 	for n := 0; n <= len(whole); n += 1 + n%13 {
 		f(whole[:n])
 	}
-	f(append(bytes.Clone(whole), make([]byte, 100)...)) // a file that grew before it was written
+	f(append(bytes.Clone(whole), make([]byte, 100)...))                                 // a file that grew before it was written
+	f(append(append(bytes.Clone(whole), make([]byte, 50)...), "what stands behind"...)) // and of which the first page is missing
 }
 
 // A byte that is not what was written is told, with its place, unless it stands in the
