@@ -90,8 +90,7 @@ func (b *Batch) Step(tokens []int32) {
 		clear(u)
 		accumulate(m.wh, b.h[:live*n], u, live)
 		for lane := range live {
-			h := row(b.h, lane, n)
-			gruCell(row(b.a, lane, b.wide), row(u, lane, b.wide), h, h)
+			gruLane(row(b.a, lane, b.wide), row(u, lane, b.wide), row(b.h, lane, n))
 		}
 	} else {
 		accumulate(m.wh, b.h[:live*n], b.a[:live*b.wide], live)
@@ -126,11 +125,22 @@ func row(m []float32, i, width int) []float32 { return m[i*width : (i+1)*width :
 // lstmCell turns the sums of one lane into its next output and cell.
 func lstmCell(a, h, c []float32) {
 	n := len(h)
+	ai, af, ag, ao := a[:n], a[n:2*n], a[2*n:3*n], a[3*n:4*n]
+	c = c[:n]
 	for j := range h {
-		i, f := sigmoid(a[j]), sigmoid(a[n+j])
-		g, o := tanh(a[2*n+j]), sigmoid(a[3*n+j])
-		c[j] = f*c[j] + i*g
-		h[j] = o * tanh(c[j])
+		v := fastSigmoid(af[j])*c[j] + fastSigmoid(ai[j])*fastTanh(ag[j])
+		c[j] = v
+		h[j] = fastSigmoid(ao[j]) * fastTanh(v)
+	}
+}
+
+// gruLane turns the sums of one lane into its next output.
+func gruLane(a, u, h []float32) {
+	n := len(h)
+	for j := range h {
+		r, z := fastSigmoid(a[j]+u[j]), fastSigmoid(a[n+j]+u[n+j])
+		g := fastTanh(a[2*n+j] + r*u[2*n+j])
+		h[j] = (1-z)*g + z*h[j]
 	}
 }
 

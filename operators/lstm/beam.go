@@ -2,7 +2,6 @@ package lstm
 
 import (
 	"cmp"
-	"math"
 	"slices"
 )
 
@@ -126,7 +125,7 @@ func (b *Beam) Search(cond []float32) []Hypothesis {
 func (b *Beam) expand(lane int, last bool) {
 	p := b.live[lane]
 	logits := b.batch.Logits(lane)
-	total := float64(logSumExp(logits))
+	total := float64(fastLogSumExp(logits))
 	for i := range b.allow {
 		b.allow[i] = true
 	}
@@ -172,7 +171,7 @@ func (b *Beam) mass(logits []float32, total float64) float64 {
 	var sum float64
 	for i, l := range logits {
 		if b.allow[i] {
-			sum += math.Exp(float64(l) - total)
+			sum += float64(fastExp(l - float32(total)))
 		}
 	}
 	return sum

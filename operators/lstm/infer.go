@@ -60,8 +60,8 @@ func (s *State) Step(token int32) []float32 {
 	return s.lane.Logits(0)
 }
 
-// exp, sigmoid and tanh are used by training and running alike, so that both compute the
-// same function to the last bit.
+// exp, sigmoid and tanh are those of training, exact to the last bit but one. What runs
+// uses fastExp; a test holds both together.
 func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
 
 func sigmoid(x float32) float32 { return 1 / (1 + exp(-x)) }
