@@ -41,7 +41,7 @@ type Line struct {
 }
 
 // tags are the marks a section may carry behind its kind.
-func tags() []string { return []string{"returning", "new", "high", "low"} }
+func tags() []string { return []string{"returning", "new", "high", "low", "last"} }
 
 // section is a headed list of lines, the form of all files of the corpus.
 type section struct {
