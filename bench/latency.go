@@ -80,8 +80,8 @@ func (o *EngineOptions) latency(ctx context.Context, r *EngineResult) error {
 	defer end()
 	ended := make(chan error, 1)
 	go func() { ended <- e.engine.Run(running) }()
-	messages := int(r.LatencyRate * o.Latency.Seconds() / packed)
-	err = o.publishAt(ctx, m, messages, time.Duration(float64(time.Second)*packed/r.LatencyRate), func(data []byte) error {
+	messages := int(o.Latency / linger)
+	err = o.publishAt(ctx, m, messages, max(int(r.LatencyRate*linger.Seconds()), 1), func(data []byte) error {
 		return l.log.PublishAsync(ctx, "in.bench", "", data)
 	})
 	if err == nil {
@@ -115,19 +115,24 @@ func (m *latencyMeter) behind(messages int) bool {
 	return int(m.done) < messages //nolint:gosec // small
 }
 
-// publishAt publishes messages of the workload, one every so often.
-func (o *EngineOptions) publishAt(ctx context.Context, m *latencyMeter, messages int, every time.Duration, publish func([]byte) error) error {
-	w := o.workload(messages * packed)
-	items := make([]event.Item, 0, packed)
+// linger is how long events wait for others before a message of them is published, as at
+// the gateway under load: a log that syncs each message takes some hundred a second.
+const linger = 10 * time.Millisecond
+
+// publishAt publishes messages of so many events each, one every linger. Each counts from
+// when its last event is there.
+func (o *EngineOptions) publishAt(ctx context.Context, m *latencyMeter, messages, events int, publish func([]byte) error) error {
+	w := o.workload(messages * events)
+	items := make([]event.Item, 0, events)
 	start := time.Now()
 	for i := range messages {
 		items = items[:0]
-		for range packed {
+		for range events {
 			msg, _ := w.Next(nil)
 			items = append(items, event.Item{Raw: msg})
 		}
 		data := envelope(nil, items)
-		if err := sleepUntil(ctx, start.Add(time.Duration(i)*every)); err != nil {
+		if err := sleepUntil(ctx, start.Add(time.Duration(i)*linger)); err != nil {
 			return err
 		}
 		m.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,6 +93,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	}
 	e.ctx.engine, e.ctx.op = e, o.Graph.operators[0]
 	e.limitN, e.limitB = o.Store.Limits()
+	e.limitB = min(e.limitB, epochBytes(debug.SetMemoryLimit(-1)))
 	if err := e.open(ctx); err != nil {
 		e.read.Close()
 		return nil, err

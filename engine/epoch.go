@@ -154,16 +154,12 @@ func (e *Engine) operator(id uint16) *operator {
 	return nil
 }
 
-// backlogEpochs is how many times as large an epoch may be while the log as of opening is
-// read: nobody waits for its effects, and what changes often is written seldom.
-const backlogEpochs = 4
-
 // full tells whether the open epoch must close: on count, or on the size of what it
 // writes, well before Badger's limit of a transaction.
 func (e *Engine) full() bool {
 	most := e.o.EpochEvents
 	if e.progress.Position.Seq < e.info.Last {
-		most *= backlogEpochs
+		most = e.o.BacklogUnits
 	}
 	if e.units >= most {
 		return true
@@ -172,7 +168,7 @@ func (e *Engine) full() bool {
 		return false
 	}
 	values := len(e.timers.open.keys) + len(e.rows) + len(e.settled)
-	bytes := 100*values + len(e.redo.buf)
+	bytes := 100*values + e.redo.bytes
 	for _, c := range e.graph.cells {
 		if c.Lazy() {
 			continue
@@ -193,7 +189,8 @@ func (e *Engine) closeEpoch() error {
 	p := &e.progress
 	idle := e.units == 0
 	e.dropSettled()
-	if err := e.applyLazy(); err != nil {
+	first, err := e.applyLazy()
+	if err != nil {
 		return err
 	}
 	p.Epoch++
@@ -208,7 +205,7 @@ func (e *Engine) closeEpoch() error {
 			c.Flush(r, r.Epoch, math.MaxInt)
 		}
 	}
-	e.redo.flush(r, e.flushLazy(r, idle))
+	e.redo.flush(r, first, e.flushLazy(r, idle))
 	e.timers.flush(r)
 	for i := range e.rows {
 		row := &e.rows[i]

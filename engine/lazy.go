@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	mathbits "math/bits"
-	"slices"
 
 	"millrace/state"
 )
@@ -55,18 +53,18 @@ const (
 // redoLog is the messages to lazy stages of the epoch that is open, and which epochs'
 // messages stand in the store.
 type redoLog struct {
-	last    uint64 // number of the last message ever sent to a lazy stage
-	first   uint64 // number of the first message in buf
-	buf     []byte
-	index   []redoEntry // of the messages in buf that were not applied yet
-	order   []uint32    // memory for byKey
-	counts  []uint32    // likewise
+	last    uint64             // number of the last message of a closed epoch
+	groups  [redoGroups][]byte // of the open epoch, by the hash of their keys
+	ends    [redoGroups]uint64 // the newest message of each, counted from the epoch's first
+	bytes   int                // in groups
+	count   uint64             // messages in groups
+	buf     []byte             // groups, joined when the epoch closes
 	scratch []byte
 	kept    []redoEpoch // oldest first
 }
 
-// redoEntry is where a message begins in the buffer, and a hash of its key.
-type redoEntry struct{ at, hash uint32 }
+// redoGroups: of 20,000 values of 2.5 kB each, those of a group take 800 kB.
+const redoGroups = 64
 
 // redoEpoch names the stored messages of an epoch.
 type redoEpoch struct {
@@ -80,24 +78,48 @@ func redoKey(epoch uint64, part uint16) []byte {
 	return binary.BigEndian.AppendUint16(b, part)
 }
 
-// add appends a message: stage, key, payload, the latter two with their lengths.
+// redoStart stands before the messages of a group, in the place of a stage.
+const redoStart = 0xff
+
+// add appends a message: stage, how many were sent since the last one of its group, key,
+// payload, the latter two with their lengths.
 func (l *redoLog) add(stage byte, key string, payload func(b []byte) []byte) {
-	l.last++
-	if len(l.buf) == 0 {
-		l.first = l.last
+	l.count++
+	group := hashKey(key) % redoGroups
+	b := l.groups[group]
+	before := len(b)
+	if before == 0 {
+		b = append(b, redoStart)
+		l.ends[group] = 0
 	}
-	l.index = append(l.index, redoEntry{uint32(len(l.buf)), hashKey(key)}) //nolint:gosec // an epoch is far smaller
-	l.buf = append(l.buf, stage)
-	l.buf = binary.AppendUvarint(l.buf, uint64(len(key)))
-	l.buf = append(l.buf, key...)
+	b = append(b, stage)
+	b = binary.AppendUvarint(b, l.count-l.ends[group])
+	l.ends[group] = l.count
+	b = binary.AppendUvarint(b, uint64(len(key)))
+	b = append(b, key...)
 	l.scratch = payload(l.scratch[:0])
-	l.buf = binary.AppendUvarint(l.buf, uint64(len(l.scratch)))
-	l.buf = append(l.buf, l.scratch...)
+	b = binary.AppendUvarint(b, uint64(len(l.scratch)))
+	b = append(b, l.scratch...)
+	l.groups[group] = b
+	l.bytes += len(b) - before
 }
 
-// flush writes the open epoch's messages into r, and removes those of epochs that no
-// dirty value needs any more: the oldest that one does is oldest.
-func (l *redoLog) flush(r *state.Record, oldest uint64) {
+// join puts the groups together, and answers the number of the first message.
+func (l *redoLog) join() uint64 {
+	l.buf = l.buf[:0]
+	for i, b := range l.groups {
+		l.buf = append(l.buf, b...)
+		l.groups[i] = b[:0]
+	}
+	first := l.last + 1
+	l.last += l.count
+	l.bytes, l.count = 0, 0
+	return first
+}
+
+// flush writes the open epoch's messages, joined, into r, and removes those of epochs that
+// no dirty value needs any more: the oldest that one does is oldest.
+func (l *redoLog) flush(r *state.Record, first, oldest uint64) {
 	for len(l.kept) > 0 && l.kept[0].epoch < oldest {
 		for part := range l.kept[0].parts {
 			r.Delete(redoKey(l.kept[0].epoch, part))
@@ -110,7 +132,7 @@ func (l *redoLog) flush(r *state.Record, oldest uint64) {
 	}
 	// The number of the first message stands before the first part only: parts are
 	// read one after the other.
-	whole := binary.AppendUvarint(nil, l.first)
+	whole := binary.AppendUvarint(nil, first)
 	parts := uint16(0)
 	for rest := l.buf; ; {
 		n := min(len(rest), redoPart)
@@ -176,90 +198,62 @@ func (e *Engine) replay(epoch uint64, blob []byte) error {
 	if size <= 0 {
 		return errRedo
 	}
-	c.message = n
-	for rest := string(blob[size:]); len(rest) > 0; c.message++ {
-		var err error
-		if rest, err = e.deliver(&c, rest); err != nil {
-			return err
-		}
-	}
-	return nil
+	return e.deliver(&c, n, string(blob[size:]))
 }
 
-// applyLazy applies the messages of the open epoch to the values of lazy cells.
-func (e *Engine) applyLazy() error {
-	l := &e.redo
-	if len(l.index) == 0 {
-		return nil
-	}
-	all := string(l.buf)
+// applyLazy applies the messages of the open epoch to the values of lazy cells, and
+// answers the number of the first one.
+func (e *Engine) applyLazy() (first uint64, err error) {
+	first = e.redo.join()
 	c := Ctx{engine: e, op: e.graph.operators[0]}
-	first := l.last + 1 - uint64(len(l.index))
-	for _, i := range l.byKey() {
-		c.message = first + uint64(i)
-		if _, err := e.deliver(&c, all[l.index[i].at:]); err != nil {
+	return first, e.deliver(&c, first, string(e.redo.buf))
+}
+
+// deliver hands messages to their stages; first is the number that the epoch began with.
+func (e *Engine) deliver(c *Ctx, first uint64, rest string) error {
+	c.message = first - 1
+	for len(rest) > 0 {
+		if rest[0] == redoStart {
+			c.message, rest = first-1, rest[1:]
+			continue
+		}
+		stage := int(rest[0])
+		step, rest2, ok1 := cutUvarint(rest[1:])
+		key, rest2, ok2 := cutText(rest2)
+		message, rest2, ok3 := cutText(rest2)
+		if !ok1 || !ok2 || !ok3 || stage >= len(e.graph.lazy) {
+			return errRedo
+		}
+		c.message += step
+		if err := e.graph.lazy[stage](c, key, message); err != nil {
 			return err
 		}
+		if c.err != nil {
+			return c.err
+		}
+		rest = rest2
 	}
-	l.index = l.index[:0]
 	return nil
 }
 
-// deliver hands the first message of rest to its stage, and answers what follows it.
-func (e *Engine) deliver(c *Ctx, rest string) (string, error) {
-	stage := int(rest[0])
-	key, rest, ok := cutText(rest[1:])
-	if !ok || stage >= len(e.graph.lazy) {
-		return "", errRedo
+// cutUvarint cuts a number off s.
+func cutUvarint(s string) (n uint64, rest string, ok bool) {
+	for i := 0; i < len(s) && i < binary.MaxVarintLen64; i++ {
+		n |= uint64(s[i]&0x7f) << (7 * i)
+		if s[i] < 0x80 {
+			return n, s[i+1:], true
+		}
 	}
-	message, rest, ok := cutText(rest)
-	if !ok {
-		return "", errRedo
-	}
-	if err := e.graph.lazy[stage](c, key, message); err != nil {
-		return "", err
-	}
-	return rest, c.err
+	return 0, "", false
 }
 
 // cutText cuts a text with its length before it off s.
 func cutText(s string) (text, rest string, ok bool) {
-	var n uint64
-	for i := 0; i < len(s) && i < binary.MaxVarintLen64; i++ {
-		n |= uint64(s[i]&0x7f) << (7 * i)
-		if s[i] < 0x80 {
-			s = s[i+1:]
-			if n > uint64(len(s)) {
-				return "", "", false
-			}
-			return s[:n], s[n:], true
-		}
+	n, rest, ok := cutUvarint(s)
+	if !ok || n > uint64(len(rest)) {
+		return "", "", false
 	}
-	return "", "", false
-}
-
-// byKey is an order of the messages that brings those of one key near each other and
-// leaves them in turn: a counting sort by the first bits of the hash.
-func (l *redoLog) byKey() []uint32 {
-	bits := min(max(mathbits.Len(uint(len(l.index)))-2, 1), 16) // about four messages in a place
-	shift := 32 - bits
-	l.counts = slices.Grow(l.counts[:0], 1<<bits)[:1<<bits]
-	clear(l.counts)
-	for i := range l.index {
-		l.counts[l.index[i].hash>>shift]++
-	}
-	sum := uint32(0)
-	for i, n := range l.counts {
-		l.counts[i] = sum
-		sum += n
-	}
-	l.order = slices.Grow(l.order[:0], len(l.index))[:len(l.index)]
-	for i := range l.index {
-		at := &l.counts[l.index[i].hash>>shift]
-		l.order[*at] = uint32(i) //nolint:gosec // see redoEntry
-		*at++
-	}
-	return l.order
+	return rest[:n], rest[n:], true
 }
 
 // hashKey is FNV-1a, its bits mixed once more so that the first ones depend on all.

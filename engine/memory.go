@@ -32,6 +32,12 @@ func UseMemory(limit int64) int64 {
 	return debug.SetMemoryLimit(-1)
 }
 
+// epochBytes is how large an epoch may be when the program may use so much memory: two of
+// them are under way, each a few times in memory, and caches want most of it.
+func epochBytes(limit int64) int {
+	return int(max(min(limit/32, math.MaxInt32), 16<<20))
+}
+
 // memoryOf is the least of what the machine has and what control groups, of version 2
 // or 1, allow: in a container they are what counts. What cannot be read says nothing.
 func memoryOf(read func(path string) ([]byte, error)) int64 {

@@ -34,3 +34,17 @@ func TestMemoryOf(t *testing.T) {
 	f(math.MaxInt64, host, "MemTotal: lots", v2, "-1", v1, "")
 	f(math.MaxInt64, host, "MemTotal: 9223372036854775807 kB")
 }
+
+// An epoch is small where memory is.
+func TestEpochBytes(t *testing.T) {
+	f := func(limit int64, want int) {
+		t.Helper()
+		if got := epochBytes(limit); got != want {
+			t.Fatalf("%d: %d, want %d", limit, got, want)
+		}
+	}
+	f(0, 16<<20)
+	f(384<<20, 16<<20)
+	f(1<<30, 32<<20)
+	f(math.MaxInt64, math.MaxInt32)
+}

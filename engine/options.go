@@ -24,14 +24,15 @@ type Options struct {
 	Graph     *Graph
 	Handlers  map[string]Handler // what carries out each kind of effect
 
-	OutOfOrder  time.Duration // the watermark trails the newest event by this much
-	EpochEvents int           // an epoch closes after so many units, if not earlier
-	OutboxMax   int           // reading stops at so many effects without an outcome
-	OutboxOpen  int           // of those, how many are held in memory
-	Workers     int           // effects carried out at once
-	TimersOpen  int           // pending timers held in memory
-	Drain       time.Duration // how long Run waits at its end for effects under way
-	AcceptGap   bool          // go on although the position does not fit the log
+	OutOfOrder   time.Duration // the watermark trails the newest event by this much
+	EpochEvents  int           // an epoch closes after so many units, if not earlier
+	BacklogUnits int           // the same while the log as of opening is read
+	OutboxMax    int           // reading stops at so many effects without an outcome
+	OutboxOpen   int           // of those, how many are held in memory
+	Workers      int           // effects carried out at once
+	TimersOpen   int           // pending timers held in memory
+	Drain        time.Duration // how long Run waits at its end for effects under way
+	AcceptGap    bool          // go on although the position does not fit the log
 
 	// Once stops Run when everything in the log is processed, every effect has its
 	// outcome and every receipt is read.
@@ -61,14 +62,18 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
+	if o.EpochEvents == 0 && o.BacklogUnits == 0 {
+		o.BacklogUnits = 100_000 // nobody waits yet, and what changes often is written seldom
+	}
 	o.EpochEvents = cmp.Or(o.EpochEvents, 10_000) // commits amortise until here; more only adds memory
-	o.OutboxMax = cmp.Or(o.OutboxMax, 50_000)     // about 50 MB of rows on disk
-	o.OutboxOpen = cmp.Or(o.OutboxOpen, 1024)     // far more than Workers can have under way
-	o.Workers = cmp.Or(o.Workers, 8)              // mail is slow and mostly waits
-	o.TimersOpen = cmp.Or(o.TimersOpen, 65_536)   // about 8 MB
-	o.Drain = cmp.Or(o.Drain, 20*time.Second)     // longer than one SMTP dialogue
-	o.Idle = cmp.Or(o.Idle, 30*time.Second)       // a pause that a busy log does not make
-	o.Speed = cmp.Or(o.Speed, 1)                  // live
+	o.BacklogUnits = cmp.Or(o.BacklogUnits, o.EpochEvents)
+	o.OutboxMax = cmp.Or(o.OutboxMax, 50_000)   // about 50 MB of rows on disk
+	o.OutboxOpen = cmp.Or(o.OutboxOpen, 1024)   // far more than Workers can have under way
+	o.Workers = cmp.Or(o.Workers, 8)            // mail is slow and mostly waits
+	o.TimersOpen = cmp.Or(o.TimersOpen, 65_536) // about 8 MB
+	o.Drain = cmp.Or(o.Drain, 20*time.Second)   // longer than one SMTP dialogue
+	o.Idle = cmp.Or(o.Idle, 30*time.Second)     // a pause that a busy log does not make
+	o.Speed = cmp.Or(o.Speed, 1)                // live
 	o.OutOfOrder = cmp.Or(o.OutOfOrder, 2*time.Minute)
 	if o.Committer == nil {
 		o.Committer = o.Store

@@ -186,9 +186,14 @@ func (s *Store) ripe() *segment {
 	}
 	seg := s.wal.segments[0]
 	for v := range s.snapshots {
-		if v.number < seg.last {
+		if v.number >= seg.last {
+			continue
+		}
+		if s.wal.bytes() <= 4*s.logBytes {
 			return nil
 		}
+		v.old = true // whoever reads on is told, and the log stays bounded
+		delete(s.snapshots, v)
 	}
 	s.busy = true
 	return seg
@@ -273,9 +278,12 @@ type found struct {
 }
 
 // within lists what a snapshot sees in the epoch log under a prefix, in order.
-func (s *Store) within(prefix, from []byte, number uint64) (list []found, mem map[*segment][]byte, base uint64) {
+func (s *Store) within(snap *Snapshot, prefix, from []byte) (list []found, mem map[*segment][]byte, base uint64, err error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if snap.old {
+		return nil, nil, 0, ErrTooOld
+	}
 	mem = make(map[*segment][]byte)
 	p, f := string(prefix), string(from)
 	first, end := shardOf(prefix)
@@ -284,7 +292,7 @@ func (s *Store) within(prefix, from []byte, number uint64) (list []found, mem ma
 			if !strings.HasPrefix(key, p) || key < f {
 				continue
 			}
-			for v != nil && v.number > number {
+			for v != nil && v.number > snap.number {
 				v = v.prev
 			}
 			if v != nil {
@@ -294,7 +302,7 @@ func (s *Store) within(prefix, from []byte, number uint64) (list []found, mem ma
 		}
 	}
 	slices.SortFunc(list, func(a, b found) int { return strings.Compare(a.key, b.key) })
-	return list, mem, s.baseTs
+	return list, mem, s.baseTs, nil
 }
 
 // latest is the number of a snapshot that always sees everything committed.

@@ -13,12 +13,17 @@ type Snapshot struct {
 	number uint64 // of the last record that it sees
 	ts     uint64 // of what it may read in Badger; the store's lock guards it
 	scans  int    // scans that are under way keep ts where it is
+	old    bool   // it stood in the way of moving to Badger for too long; guarded as ts
 	txn    *badger.Txn
 	txnTs  uint64
 }
 
+// ErrTooOld says that a snapshot was open for so long that what it saw is not kept any
+// more. Try again with a new one.
+var ErrTooOld = errors.New("the snapshot is too old")
+
 // Snapshot is a consistent reading of everything committed so far. Close it: what it
-// sees is kept until then.
+// sees is kept until then, or until the epoch log is four times as long as it should be.
 func (s *Store) Snapshot() *Snapshot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -50,8 +55,11 @@ func (v *Snapshot) Get(dst, key []byte) ([]byte, bool, error) {
 	if in != nil {
 		at, mem = *in, in.segment.mem
 	}
-	ts := s.baseTs
+	ts, old := s.baseTs, v.old
 	s.mu.RUnlock()
+	if old {
+		return dst, false, ErrTooOld
+	}
 	if in == nil {
 		return v.base(dst, key, ts)
 	}
@@ -111,7 +119,10 @@ func (v *Snapshot) Scan(prefix, from []byte, fn func(key, value []byte) bool) er
 		v.scans--
 		s.mu.Unlock()
 	}()
-	list, mem, ts := s.within(prefix, from, v.number)
+	list, mem, ts, err := s.within(v, prefix, from)
+	if err != nil {
+		return err
+	}
 	txn := s.db.NewTransactionAt(ts, false)
 	defer txn.Discard()
 	o := badger.DefaultIteratorOptions

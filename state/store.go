@@ -260,7 +260,7 @@ func (s *Store) mayMerge() {
 }
 
 // Limits are the largest record that a commit takes, with room to spare.
-func (s *Store) Limits() (entries, bytes int) { return 1 << 18, 48 << 20 }
+func (s *Store) Limits() (entries, bytes int) { return 1 << 19, 96 << 20 }
 
 // Size is the space that the store's files take, in bytes.
 func (s *Store) Size() int64 {

@@ -192,6 +192,38 @@ func TestCrashWhileMerging(t *testing.T) {
 	}
 }
 
+// A snapshot that is never closed does not let the epoch log grow without bound: it is
+// told that it is too old, and one that is made then sees everything.
+func TestTooOldSnapshot(t *testing.T) {
+	const logBytes = 4000
+	s := open(t, Options{LogBytes: logBytes})
+	defer s.Close()
+	put(t, s, "k", "first")
+	v := s.Snapshot()
+	defer v.Close()
+	seen := 0
+	for i := 0; ; i++ {
+		put(t, s, "k", "later", fmt.Sprint("filler", i), strings.Repeat("x", 100))
+		got, ok, err := v.Get(nil, []byte("k"))
+		if errors.Is(err, ErrTooOld) {
+			break
+		}
+		if string(got) != "first" || !ok || err != nil || i > 100_000 {
+			t.Fatalf("after %d commits: %q %v %v", i, got, ok, err)
+		}
+		seen++
+	}
+	if seen < 3*logBytes/130 {
+		t.Fatalf("too old after %d commits", seen)
+	}
+	if err := v.Scan([]byte("k"), nil, func(_, _ []byte) bool { return true }); !errors.Is(err, ErrTooOld) {
+		t.Fatal(err)
+	}
+	if got, _, err := s.Get(nil, []byte("k")); string(got) != "later" || err != nil {
+		t.Fatalf("%q %v", got, err)
+	}
+}
+
 // FuzzSegment reads whatever stands in a segment: damage is an error, never a panic.
 func FuzzSegment(f *testing.F) {
 	w := wal{}

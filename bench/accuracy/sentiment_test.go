@@ -147,7 +147,7 @@ func TestEvaluateSentiment(t *testing.T) {
 	}
 }
 
-func TestTally(t *testing.T) {
+func TestSentimentTally(t *testing.T) {
 	var ta Tally
 	for _, a := range []struct {
 		p  float64

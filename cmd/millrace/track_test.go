@@ -166,9 +166,10 @@ func TestHitsAreBounded(t *testing.T) {
 	if got := r.end() - before; got != 1 {
 		t.Errorf("%d messages, want 1: the same opening is one", got)
 	}
-	r.app.s.reserve = 1 << 62
+	full := &app{s: r.app.s, set: r.set, inbox: r.inbox, hits: r.hits, events: r.events}
+	full.s.reserve = 1 << 62
 	h.Machine = ""
-	if err := r.hit(context.Background(), h); err == nil {
+	if err := full.hit(context.Background(), h); err == nil {
 		t.Error("a hit was taken on a full disk")
 	}
 }

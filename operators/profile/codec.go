@@ -55,7 +55,7 @@ func (p *Person) appendHead(b []byte, parts int) []byte {
 		b = p.appendCart(b, &p.Carts[i])
 	}
 	b = binary.AppendUvarint(b, uint64(parts))
-	b = p.appendSeen(b, parts*seenPart, len(p.seen))
+	b = p.appendSeen(b, parts*seenPart, p.seen.len())
 	for _, n := range p.Lost.all() {
 		b = binary.AppendUvarint(b, uint64(*n))
 	}
@@ -402,7 +402,7 @@ func (p *Person) readRest(w *Wire) {
 		}
 	}
 	p.missing = w.Int(MaxSeen / seenPart)
-	p.seen, p.seenHours = readSeen(w, MaxSeen)
+	p.seen = readSeen(w, MaxSeen)
 	for _, n := range p.Lost.all() {
 		*n = uint32(w.Int(1<<32 - 1))
 	}

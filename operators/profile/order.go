@@ -35,58 +35,44 @@ func HashOrder(id string) uint64 { return fnv1a(fnvOffset, cut(id)) }
 // remember notes a message and says whether it is new. Messages older than the
 // window, counted back from the newest event, are forgotten some time later.
 func (p *Person) remember(hash uint64, at, window int64) bool {
-	if slices.Contains(p.seen, hash) {
+	if p.seen.has(hash) {
 		return false
 	}
 	hour := uint32(max(floorDiv(at, hourMillis), 0))
 	newest := max(floorDiv(p.Newest, hourMillis), int64(hour))
 	// An eighth of patience makes one pass over the memory serve many events.
-	if len(p.seen) > 0 && int64(p.seenHours[0])+window+window/8 < newest || len(p.seen) >= MaxSeen {
-		p.forget(newest - window)
+	if p.seen.len() > 0 && int64(p.seen.hour(0))+window+window/8 < newest || p.seen.len() >= MaxSeen {
+		p.seen.forget(newest - window)
 	}
-	if len(p.seen) >= MaxSeen {
-		p.seen = slices.Delete(p.seen, 0, 2*seenPart) // so that parts seldom move
-		p.seenHours = slices.Delete(p.seenHours, 0, 2*seenPart)
+	if p.seen.len() >= MaxSeen {
+		p.seen.dropFirst(2 * seenPart) // so that parts seldom move
 		p.Lost.Seen += 2 * seenPart
 	}
-	p.seen = append(p.seen, hash)
-	p.seenHours = append(p.seenHours, hour)
+	p.seen.add(hash, hour)
 	return true
-}
-
-// forget drops messages from before an hour.
-func (p *Person) forget(before int64) {
-	n := 0
-	for i, h := range p.seenHours {
-		if int64(h) >= before {
-			p.seen[n], p.seenHours[n] = p.seen[i], h
-			n++
-		}
-	}
-	p.seen, p.seenHours = p.seen[:n], p.seenHours[:n]
 }
 
 // Seen tells whether a message is remembered.
 func (p *Person) Seen(source, messageID string) bool {
-	return slices.Contains(p.seen, hashMessage(source, messageID))
+	return p.seen.has(hashMessage(source, messageID))
 }
 
 // mergeSeen joins two memories by time.
 func (p *Person) mergeSeen(src *Person) {
-	if len(src.seen) == 0 {
+	if src.seen.len() == 0 {
 		return
 	}
 	type entry struct {
 		hash uint64
 		hour uint32
 	}
-	all := make([]entry, 0, len(p.seen)+len(src.seen))
-	for i, h := range p.seen {
-		all = append(all, entry{h, p.seenHours[i]})
+	all := make([]entry, 0, p.seen.len()+src.seen.len())
+	for i := range p.seen.len() {
+		all = append(all, entry{p.seen.hash(i), p.seen.hour(i)})
 	}
-	for i, h := range src.seen {
-		if !slices.Contains(p.seen, h) {
-			all = append(all, entry{h, src.seenHours[i]})
+	for i := range src.seen.len() {
+		if h := src.seen.hash(i); !p.seen.has(h) {
+			all = append(all, entry{h, src.seen.hour(i)})
 		}
 	}
 	slices.SortFunc(all, func(a, b entry) int { return cmp.Or(cmp.Compare(a.hour, b.hour), cmp.Compare(a.hash, b.hash)) })
@@ -94,9 +80,9 @@ func (p *Person) mergeSeen(src *Person) {
 		p.Lost.Seen += uint32(over)
 		all = all[over:]
 	}
-	p.seen, p.seenHours = p.seen[:0], p.seenHours[:0]
+	p.seen = memory{}
 	for _, e := range all {
-		p.seen, p.seenHours = append(p.seen, e.hash), append(p.seenHours, e.hour)
+		p.seen.add(e.hash, e.hour)
 	}
 }
 

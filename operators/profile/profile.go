@@ -103,11 +103,10 @@ type Person struct {
 	Flags      event.Flags // AssumedConsent, Synthetic: some event carried it
 	Lost       Lost
 
-	decay     Decay
-	seen      []uint64 // hashes, of messageBits bits
-	seenHours []uint32 // hours since 1970, beside seen
-	currAt    int64
-	missing   int // parts that belong to the head that was read last
+	decay   Decay
+	seen    memory
+	currAt  int64
+	missing int // parts that belong to the head that was read last
 }
 
 // KindStat is how often a person did one kind of thing.

@@ -351,8 +351,8 @@ func TestRepeats(t *testing.T) {
 	for i := range MaxSeen + 10 {
 		see(fmt.Sprint("x", i), 31*time.Hour)
 	}
-	if len(p.seen) > MaxSeen || len(p.seen) <= MaxSeen-2*seenPart || p.Lost.Seen%(2*seenPart) != 0 || p.Lost.Seen == 0 {
-		t.Fatalf("%d remembered, %d forgotten early", len(p.seen), p.Lost.Seen)
+	if p.seen.len() > MaxSeen || p.seen.len() <= MaxSeen-2*seenPart || p.Lost.Seen%(2*seenPart) != 0 || p.Lost.Seen == 0 {
+		t.Fatalf("%d remembered, %d forgotten early", p.seen.len(), p.Lost.Seen)
 	}
 }
 

@@ -1,9 +1,6 @@
 package profile
 
-import (
-	"encoding/binary"
-	"slices"
-)
+import "encoding/binary"
 
 // seenPart is how many remembered messages make a part of the stored form. A picture
 // changes with nearly every event and its oldest messages never do: in parts of their
@@ -12,7 +9,7 @@ const seenPart = 32
 
 // AppendHead appends what is written with every change. It implements state.Parted.
 func (p *Person) AppendHead(b []byte) (head []byte, parts int) {
-	parts = len(p.seen) / seenPart
+	parts = p.seen.len() / seenPart
 	return p.appendHead(b, parts), parts
 }
 
@@ -29,15 +26,15 @@ func (p *Person) Missing() int { return p.missing }
 // implements state.Parted.
 func (p *Person) DecodePart(n int, b []byte) error {
 	w, _ := ReadWire(b, schema)
-	seen, hours := readSeen(w, seenPart)
-	if len(seen) != seenPart || len(p.seen) < n*seenPart || len(p.seen)+seenPart > MaxSeen {
+	seen := readSeen(w, seenPart)
+	if seen.len() != seenPart || p.seen.len() < n*seenPart || p.seen.len()+seenPart > MaxSeen {
 		w.fail("part of the wrong size")
 	}
 	if err := w.Err(); err != nil {
 		return err
 	}
 	p.missing--
-	p.seen, p.seenHours = slices.Insert(p.seen, n*seenPart, seen...), slices.Insert(p.seenHours, n*seenPart, hours...)
+	p.seen.insert(n*seenPart, &seen)
 	return nil
 }
 
@@ -47,38 +44,38 @@ func (p *Person) appendSeen(b []byte, from, to int) []byte {
 	last := int64(0)
 	for i := from; i < to; {
 		n := i + 1
-		for n < to && p.seenHours[n] == p.seenHours[i] {
+		hour := p.seen.rest[i].hour
+		for n < to && p.seen.rest[n].hour == hour {
 			n++
 		}
-		b = binary.AppendVarint(b, int64(p.seenHours[i])-last)
-		last = int64(p.seenHours[i])
+		b = binary.AppendVarint(b, int64(hour)-last)
+		last = int64(hour)
 		b = binary.AppendUvarint(b, uint64(n-i))
-		for _, h := range p.seen[i:n] {
-			b = append(b, byte(h), byte(h>>8), byte(h>>16), byte(h>>24), byte(h>>32))
+		for ; i < n; i++ {
+			b = append(binary.LittleEndian.AppendUint32(b, p.seen.rest[i].low), p.seen.tags[i])
 		}
-		i = n
 	}
 	return b
 }
 
 // readSeen reads what appendSeen wrote, at most limit messages.
-func readSeen(w *Wire, limit int) (seen []uint64, hours []uint32) {
+func readSeen(w *Wire, limit int) memory {
 	n := w.Len(limit, messageBits/8)
 	if n == 0 {
-		return nil, nil
+		return memory{}
 	}
-	seen, hours = make([]uint64, 0, n), make([]uint32, 0, n)
+	m := memory{tags: make([]byte, 0, n), rest: make([]remembered, 0, n)}
 	hour := int64(0)
-	for len(seen) < n && w.err == nil {
+	for m.len() < n && w.err == nil {
 		hour = min(max(hour+w.Varint(), 0), 1<<32-1)
-		run := w.Len(n-len(seen), messageBits/8)
+		run := w.Len(n-m.len(), messageBits/8)
 		if run == 0 {
 			w.fail("hour without a message")
 		}
 		for range run {
 			low := uint64(w.Byte()) | uint64(w.Byte())<<8 | uint64(w.Byte())<<16 | uint64(w.Byte())<<24
-			seen, hours = append(seen, low|uint64(w.Byte())<<32), append(hours, uint32(hour))
+			m.add(low|uint64(w.Byte())<<32, uint32(hour))
 		}
 	}
-	return seen, hours
+	return m
 }

@@ -22,7 +22,7 @@ func TestSeenParts(t *testing.T) {
 		for i := range rapid.SampledFrom([]int{0, 31, 32, 33, 70, 500}).Draw(t, "messages") {
 			at += rapid.SampledFrom([]int64{0, 1000, 3_600_000}).Draw(t, "gap")
 			u.Apply(&p, &event.Event{Kind: event.Page, MessageID: fmt.Sprint(i), Time: at - rapid.Int64Range(0, 7_200_000).Draw(t, "late")}, &ch)
-			if p.Lost.Seen == 0 && len(p.seen) == i+1 { // nothing was forgotten
+			if p.Lost.Seen == 0 && p.seen.len() == i+1 { // nothing was forgotten
 				_, n := p.AppendHead(nil)
 				for k := range n {
 					part := p.AppendPart(nil, k)
@@ -68,8 +68,8 @@ func FuzzDecodePart(f *testing.F) {
 		if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrNewer) {
 			t.Fatal(err)
 		}
-		if err == nil && len(q.seen) != seenPart || err != nil && len(q.seen) != 0 {
-			t.Fatalf("%v, %d messages", err, len(q.seen))
+		if err == nil && q.seen.len() != seenPart || err != nil && q.seen.len() != 0 {
+			t.Fatalf("%v, %d messages", err, q.seen.len())
 		}
 	})
 }
