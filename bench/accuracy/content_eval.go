@@ -148,7 +148,7 @@ func (e *contentEval) write(ctx context.Context, c *ContentContext) error {
 // judge counts what is wrong with a subject.
 func (e *contentEval) judge(c *ContentContext, subject string, fallback bool) {
 	form := openSlots(c, subject)
-	if contentFactsRight(c, subject, form) {
+	if contentFactsRight(c, subject) {
 		e.right++
 	}
 	if utf8.RuneCountInString(subject) > c.Limit {
@@ -209,10 +209,15 @@ func saysWord(text, word string) bool {
 
 // openSlots puts the names of the slots back in place of this context's values.
 func openSlots(c *ContentContext, subject string) string {
+	return replaceValues(c, subject, content.Slot.String)
+}
+
+// replaceValues puts something in place of each value of this context, once.
+func replaceValues(c *ContentContext, subject string, with func(content.Slot) string) string {
 	q := &c.Request
 	put := func(value string, slot content.Slot) {
 		if value != "" {
-			subject = strings.Replace(subject, value, slot.String(), 1)
+			subject = strings.Replace(subject, value, with(slot), 1)
 		}
 	}
 	for _, i := range q.Items {
@@ -226,14 +231,11 @@ func openSlots(c *ContentContext, subject string) string {
 	return subject
 }
 
-// contentFactsRight reports whether all that only a fact may be is a copy: with the
-// slots open nothing is left that is a number, a currency or a brace, and no name of
-// another person or thing.
-func contentFactsRight(c *ContentContext, subject, form string) bool {
-	rest := form
-	for _, s := range []content.Slot{content.Product, content.Price, content.Category, content.FirstName} {
-		rest = strings.Replace(rest, s.String(), "", 1)
-	}
+// contentFactsRight reports whether all that only a fact may be is a copy: without this
+// context's values nothing is left that is a number, a currency or a brace, and no name
+// of another person or thing.
+func contentFactsRight(c *ContentContext, subject string) bool {
+	rest := replaceValues(c, subject, func(content.Slot) string { return "" })
 	if subject == "" || strings.ContainsFunc(rest, func(r rune) bool {
 		return unicode.IsDigit(r) || unicode.Is(unicode.Sc, r) || strings.ContainsRune("{}<>%", r) || unicode.IsControl(r)
 	}) {

@@ -192,6 +192,8 @@ func (d *decoder) check(t task, ids []int32, likely float64) proposal {
 		p.why = whyStumbles
 	case !d.vocab.finished(ids):
 		p.why = whyUnfinished
+	case !d.vocab.attests(ids):
+		p.why = whyStrange
 	}
 	for _, word := range d.words {
 		if p.why == "" && !contains(ids, word) {

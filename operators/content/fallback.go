@@ -15,6 +15,7 @@ const (
 	whyRepeats    = "says a word twice"
 	whyStumbles   = "stumbles"
 	whyUnfinished = "is unfinished"
+	whyStrange    = "runs words together that no line does"
 	whyMissing    = "lacks a required word"
 	whyUnlikely   = "is unlikely"
 )

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -153,6 +154,7 @@ type vocabulary struct {
 	latin  []bool // may stand in an English line only
 	words  words  // how lines are cut
 	final  []bool // may end a line; nil where a model does not say
+	known  *attested
 }
 
 // newVocabulary lists the tokens of the corpus, in the order of their first use.
@@ -253,6 +255,48 @@ func (v *vocabulary) finished(ids []int32) bool {
 	return v.final == nil || len(ids) > 0 && v.final[ids[len(ids)-1]]
 }
 
+// attested are the runs of three tokens that stand in the corpus in some wording. A line
+// made of them runs from one line of the corpus into another only where both say the
+// same two words, so it seldom comes out as nonsense. Safe for concurrent use.
+type attested struct {
+	once sync.Once
+	runs map[[3]int32]bool
+}
+
+// attests reports whether all runs of a line are attested. The list is made when it is
+// first asked for.
+func (v *vocabulary) attests(ids []int32) bool {
+	if v.known == nil {
+		return true
+	}
+	v.known.once.Do(func() {
+		v.known.runs = map[[3]int32]bool{}
+		lines, err := everyAlternative()
+		if err != nil {
+			panic("BUG: the corpus of the build cannot be read")
+		}
+		for _, l := range lines {
+			if ids, err := v.encode(l); err == nil { // other words are of no training
+				for i := range len(ids) - 2 {
+					v.known.runs[[3]int32(ids[i:])] = true
+				}
+			}
+		}
+	})
+	before, last := tokenBegin, tokenBegin
+	for i := 0; i <= len(ids); i++ {
+		next := tokenEnd
+		if i < len(ids) {
+			next = ids[i]
+		}
+		if i > 0 && !v.known.runs[[3]int32{before, last, next}] {
+			return false
+		}
+		before, last = last, next
+	}
+	return true
+}
+
 // word returns the tokens of a word, or of a few, within a line.
 func (v *vocabulary) word(lang, text string) ([]int32, bool) {
 	var out []int32
@@ -343,6 +387,9 @@ func readVocabulary(m *lstm.Model) (*vocabulary, error) {
 	var err error
 	if v.words, err = readWords(); err != nil {
 		return nil, err
+	}
+	if hash, err := CorpusHash(); err == nil && hash == m.Meta(metaCorpus) { // of another corpus nothing is known
+		v.known = &attested{}
 	}
 	return v, v.readFinals(m.Meta(metaFinals))
 }
