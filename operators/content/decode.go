@@ -210,10 +210,10 @@ func (d *decoder) search(t task, all []proposal) []proposal {
 		kind = 1
 	}
 	if d.beams[kind] == nil {
-		o := lstm.BeamOptions{Begin: tokenBegin, End: tokenEnd, Width: 4, Steps: tokensMax, Mass: d.mass,
+		o := lstm.BeamOptions{Begin: tokenBegin, End: tokenEnd, Width: 4, Steps: tokensMax,
 			Allow: func(ids []int32, allow []bool) { d.constrain(ids, allow) }}
 		if kind == 1 {
-			o.Met, o.Also = d.met, d.also
+			o.Met, o.Also, o.Width = d.met, d.also, 12 // the beginning that leads to a word may be an unlikely one
 		}
 		d.beams[kind] = d.run.NewBeam(o)
 	}
@@ -251,6 +251,7 @@ func (d *decoder) constrain(ids []int32, allow []bool) {
 		}
 	}
 	for i := range allow {
+		allow[i] = allow[i] && d.vocab.known.follows(ids, int32(i))
 		if allow[i] && int32(i) != tokenEnd && d.vocab.risky(int32(i), t.banned) && d.completes(int32(i), t) {
 			allow[i] = false
 		}

@@ -176,6 +176,9 @@ func (g *grammar) disagrees(clause []string, i int) bool {
 	if relative {
 		j--
 	}
+	if j > 1 && (clause[j-1] == "you" || clause[j-1] == "we") { // "the finds you missed is"
+		relative, j = true, j-2
+	}
 	n := g.noun(clause[j])
 	if n == 0 {
 		return false

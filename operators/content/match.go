@@ -24,11 +24,12 @@ const (
 	// of a person with two interests from a text about one of them would be infinite.
 	interestPrior = 0.01
 	topicPrior    = 0.1
-	// matchWeight is what a nat of divergence weighs against novelty, which is 0 to 1. A
-	// subject on topic is about 1.4 nats closer than one off topic, so a word-for-word
-	// repeat on topic loses against anything new on topic, and wins against something off
-	// topic by little.
-	matchWeight  = 0.5
+	// matchWeight is what a nat of divergence weighs against novelty, which is 0 to 1: a
+	// subject on topic is up to two nats closer than one off topic.
+	matchWeight = 0.5
+	// repeatCost is what a subject loses that the person got word for word before: more
+	// than being on topic brings, so it is chosen only where all others were sent too.
+	repeatCost   = 1
 	seenMost     = 20 // of what a person got before
 	interestMost = 64
 )
@@ -189,6 +190,9 @@ func (m matcher) judge(all []proposal, t task) (int, []Candidate) {
 			c.KL = Divergence(t.interests, m.topics(p.line, t.itemCategory))
 		}
 		c.Score = c.Novelty - matchWeight*c.KL
+		if len(t.seen) > 0 && c.Novelty == 0 {
+			c.Score -= repeatCost
+		}
 		if c.Why == "" && p.likely < min(likelyFirst, likeliest) {
 			c.Why = whyUnlikely
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -148,13 +147,13 @@ func wordRune(r rune) bool { return unicode.IsLetter(r) && !unicode.Is(unicode.H
 type vocabulary struct {
 	tokens []string
 	ids    map[string]int32
-	slot   []int8 // slot of each token, or -1
-	runes  []int  // rendered length of each token, space included; 0 for slots
-	han    []bool // may stand in a Chinese line only
-	latin  []bool // may stand in an English line only
-	words  words  // how lines are cut
-	final  []bool // may end a line; nil where a model does not say
-	known  *attested
+	slot   []int8   // slot of each token, or -1
+	runes  []int    // rendered length of each token, space included; 0 for slots
+	han    []bool   // may stand in a Chinese line only
+	latin  []bool   // may stand in an English line only
+	words  words    // how lines are cut
+	final  []bool   // may end a line; nil where a model does not say
+	known  attested // nil where the corpus of a model is not the build's
 }
 
 // newVocabulary lists the tokens of the corpus, in the order of their first use.
@@ -257,44 +256,52 @@ func (v *vocabulary) finished(ids []int32) bool {
 
 // attested are the runs of three tokens that stand in the corpus in some wording. A line
 // made of them runs from one line of the corpus into another only where both say the
-// same two words, so it seldom comes out as nonsense. Safe for concurrent use.
-type attested struct {
-	once sync.Once
-	runs map[[3]int32]bool
+// same two words, so it seldom comes out as nonsense. It does not change.
+type attested map[[3]int32]bool
+
+// newAttested lists the runs of the build's corpus.
+func newAttested(v *vocabulary) (attested, error) {
+	lines, err := everyAlternative()
+	if err != nil {
+		return nil, err
+	}
+	runs := attested{}
+	for _, l := range lines {
+		ids, err := v.encode(l)
+		if err != nil { // words of no training
+			continue
+		}
+		runs[[3]int32{tokenBegin, ids[0], ids[1]}] = true
+		for i := range len(ids) - 2 {
+			runs[[3]int32(ids[i:])] = true
+		}
+	}
+	return runs, nil
 }
 
-// attests reports whether all runs of a line are attested. The list is made when it is
-// first asked for.
-func (v *vocabulary) attests(ids []int32) bool {
-	if v.known == nil {
+// follows reports whether next may follow ids.
+func (a attested) follows(ids []int32, next int32) bool {
+	if a == nil {
 		return true
 	}
-	v.known.once.Do(func() {
-		v.known.runs = map[[3]int32]bool{}
-		lines, err := everyAlternative()
-		if err != nil {
-			panic("BUG: the corpus of the build cannot be read")
-		}
-		for _, l := range lines {
-			if ids, err := v.encode(l); err == nil { // other words are of no training
-				for i := range len(ids) - 2 {
-					v.known.runs[[3]int32(ids[i:])] = true
-				}
-			}
-		}
-	})
 	before, last := tokenBegin, tokenBegin
-	for i := 0; i <= len(ids); i++ {
-		next := tokenEnd
-		if i < len(ids) {
-			next = ids[i]
-		}
-		if i > 0 && !v.known.runs[[3]int32{before, last, next}] {
+	switch n := len(ids); {
+	case n > 1:
+		before, last = ids[n-2], ids[n-1]
+	case n == 1:
+		last = ids[0]
+	}
+	return a[[3]int32{before, last, next}]
+}
+
+// attests reports whether all runs of a line are attested.
+func (v *vocabulary) attests(ids []int32) bool {
+	for i, id := range ids {
+		if !v.known.follows(ids[:i], id) {
 			return false
 		}
-		before, last = last, next
 	}
-	return true
+	return v.known.follows(ids, tokenEnd)
 }
 
 // word returns the tokens of a word, or of a few, within a line.
@@ -384,12 +391,19 @@ func readVocabulary(m *lstm.Model) (*vocabulary, error) {
 			}
 		}
 	}
-	var err error
-	if v.words, err = readWords(); err != nil {
+	words, err := readWords()
+	if err != nil {
 		return nil, err
 	}
-	if hash, err := CorpusHash(); err == nil && hash == m.Meta(metaCorpus) { // of another corpus nothing is known
-		v.known = &attested{}
+	v.words = words
+	hash, err := CorpusHash()
+	if err != nil {
+		return nil, err
+	}
+	if hash == m.Meta(metaCorpus) { // of another corpus nothing is known
+		if v.known, err = newAttested(v); err != nil {
+			return nil, err
+		}
 	}
 	return v, v.readFinals(m.Meta(metaFinals))
 }
