@@ -9,6 +9,7 @@ func newEval() *cobra.Command {
 		newEvalRecommend(),
 		newEvalSentiment(),
 		newEvalHeadline(),
+		newEvalContent(),
 	)
 	return cmd
 }

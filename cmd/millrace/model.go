@@ -11,10 +11,10 @@ import (
 )
 
 func newModel() *cobra.Command {
-	cmd := &cobra.Command{Use: "model", Short: "Make models of data of your own"}
+	cmd := &cobra.Command{Use: "model", Short: "Make, judge and choose models"}
 	train := &cobra.Command{Use: "train", Short: "Train a model"}
-	train.AddCommand(newModelTrainHeadline())
-	cmd.AddCommand(train)
+	train.AddCommand(newModelTrainHeadline(), newModelTrainSubject())
+	cmd.AddCommand(train, newModelList(), newModelShow(), newModelEval(), newModelPromote(), newModelRollback())
 	return cmd
 }
 

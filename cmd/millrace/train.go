@@ -1,54 +1,140 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
 	"millrace/operators/content"
+	"millrace/operators/lstm"
 )
 
 func newTrain() *cobra.Command {
 	var o content.TrainOptions
-	var path string
+	var path, logDir, cell, registry string
 	cmd := &cobra.Command{
 		Use:   "train",
 		Short: "Train the model that writes subject lines",
 		Long: `Train fits the subject model to the corpus that is shipped, checks that it heeds its
-condition, and writes it to a file. The shipped model was made by this command.`,
+condition, and writes it to a file. The shipped model was made by this command. With
+--data-dir the model goes into the registry of that directory instead, where "millrace
+model promote" puts it in use.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var bar *progressbar.ProgressBar
-			model, report, err := content.Train(cmd.Context(), o, func(step, total int, loss float64) {
-				if bar == nil {
-					bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(cmd.ErrOrStderr()), progressbar.OptionShowCount())
-				}
-				bar.Describe(fmt.Sprintf("loss %.3f", loss))
-				_ = bar.Set(step)
-			})
-			if bar != nil {
-				_ = bar.Finish()
-				fmt.Fprintln(cmd.ErrOrStderr())
+			if cell != "lstm" && cell != string(lstm.GRU) {
+				return &exitError{exitUsage, fmt.Errorf("--cell %q, lstm or gru", cell)}
+			}
+			if cell == string(lstm.GRU) {
+				o.Cell = lstm.GRU
+			}
+			if err := trainable(o); err != nil {
+				return &exitError{exitUsage, err}
+			}
+			raw, report, err := trainLogged(cmd, o, logDir)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%d steps, loss %.3f, held out %.3f after step %d\non topic %.3f, with shuffled conditions %.3f\n",
+				report.Steps, report.Loss, report.Held, report.Best, report.Control.Share, report.Shuffled.Share)
+			if registry == "" {
+				return writeFile(path, raw)
+			}
+			card, err := content.CardOf(raw, time.Now().UTC())
+			if err == nil {
+				card, err = lstm.NewRegistry(filepath.Join(registry, modelsDir)).Add(raw, card)
 			}
 			if err != nil {
 				return err
 			}
-			raw, err := content.EncodeModel(model)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%d steps, loss %.3f, held out %.3f\non topic %v, with shuffled conditions %v\n",
-				report.Steps, report.Loss, report.Held, report.Control, report.Shuffled)
-			return writeFile(path, raw)
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), card.Version)
+			return err
 		},
 	}
 	cmd.Flags().StringVarP(&path, "out", "o", "subject.safetensors", "file to write")
+	cmd.Flags().StringVar(&registry, "data-dir", "", "data directory whose registry takes the model, instead of a file")
+	cmd.Flags().StringVar(&logDir, "log", "", "folder for the learning curves, as TensorBoard event files")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "seed of the training (default: that of the shipped model)")
 	cmd.Flags().IntVar(&o.Steps, "steps", 0, "steps at most (default: as many as the shipped model took)")
+	cmd.Flags().StringVar(&cell, "cell", "lstm", "kind of cells: lstm or gru")
+	cmd.Flags().BoolVar(&o.Tied, "tied", false, "let the output read the embeddings")
+	cmd.Flags().IntVar(&o.Hidden, "hidden", 0, "cells (default 96)")
+	cmd.Flags().Float64Var(&o.Dropout, "dropout", 0, "share of the cells' outputs left out while learning")
+	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "step size at its highest (default .006)")
+	cmd.Flags().Float64Var(&o.Clip, "clip", 0, "longest gradient (default 1)")
+	cmd.Flags().IntVar(&o.Patience, "patience", 0, "stop when as many measurements of the held-out loss, one every 100 steps, bring nothing better (default: never)")
 	return cmd
+}
+
+// trainable refuses options that no training can have.
+func trainable(o content.TrainOptions) error {
+	if o.Steps < 0 || o.Steps > 1_000_000 || o.Hidden < 0 || o.Hidden > 512 || o.Patience < 0 {
+		return fmt.Errorf("%d steps (at most 1000000), %d cells (at most 512), patience %d", o.Steps, o.Hidden, o.Patience)
+	}
+	if !(o.Dropout >= 0 && o.Dropout <= .9) || !(o.Rate >= 0 && o.Rate <= 1) || !(o.Clip >= 0 && o.Clip <= 1e6) {
+		return fmt.Errorf("dropout %g (0 to .9), rate %g (0 to 1), clip %g (0 to 1e6)", o.Dropout, o.Rate, o.Clip)
+	}
+	return nil
+}
+
+// trainLogged trains with a progress bar, writes the learning curves into a folder
+// unless it is "", and returns the model's file.
+func trainLogged(cmd *cobra.Command, o content.TrainOptions, dir string) (raw []byte, report content.Report, err error) {
+	if dir != "" {
+		log, err := newCurveLog(dir)
+		if err != nil {
+			return nil, report, err
+		}
+		defer func() { err = errors.Join(err, log.Close()) }()
+		o.Curve = log.point
+	}
+	var bar *progressbar.ProgressBar
+	model, report, err := content.Train(cmd.Context(), o, func(step, total int, loss float64) {
+		if bar == nil {
+			bar = progressbar.NewOptions(total, progressbar.OptionSetWriter(cmd.ErrOrStderr()), progressbar.OptionShowCount())
+		}
+		bar.Describe(fmt.Sprintf("loss %.3f", loss))
+		_ = bar.Set(step)
+	})
+	if bar != nil {
+		_ = bar.Finish()
+		fmt.Fprintln(cmd.ErrOrStderr())
+	}
+	if err != nil {
+		return nil, report, err
+	}
+	raw, err = content.EncodeModel(model)
+	return raw, report, err
+}
+
+// curveLog is an event file of TensorBoard.
+type curveLog struct {
+	*os.File
+	writer *lstm.CurveWriter
+}
+
+func newCurveLog(dir string) (*curveLog, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("learning curves: %w", err)
+	}
+	now := time.Now()
+	f, err := os.Create(filepath.Join(dir, fmt.Sprintf("events.out.tfevents.%d.millrace", now.Unix())))
+	if err != nil {
+		return nil, fmt.Errorf("learning curves: %w", err)
+	}
+	w, err := lstm.NewCurveWriter(f, now)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &curveLog{f, w}, nil
+}
+
+func (l *curveLog) point(step int, tag string, value float64) error {
+	return l.writer.Write(lstm.Point{Step: int64(step), Tag: tag, Value: float32(value), At: time.Now()})
 }
 
 // writeFile writes a file whole or not at all.

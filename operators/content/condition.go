@@ -14,6 +14,7 @@ type condition struct {
 	language  string
 	returning bool // has bought before
 	fresh     bool // is known not to have
+	last      bool // the stock of the item is known to be one
 	value     string
 	has       [slotCount]bool // the slot has a value
 	want      [slotCount]bool // the slot must be used
@@ -39,7 +40,7 @@ func features() []string {
 	for _, l := range languages() {
 		out = append(out, "language:"+l)
 	}
-	out = append(out, "returning", "new", "value:low", "value:high")
+	out = append(out, "returning", "new", "value:low", "value:high", "last")
 	for s := range slotCount {
 		out = append(out, "has:"+s.String(), "want:"+s.String())
 	}
@@ -79,6 +80,7 @@ func (c condition) vector(out []float32) {
 	flag(c.fresh)
 	flag(c.value == valueLow)
 	flag(c.value == valueHigh)
+	flag(c.last)
 	for s := range slotCount {
 		flag(c.has[s])
 		flag(c.want[s])

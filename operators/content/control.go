@@ -101,6 +101,7 @@ func sampleAll(m *lstm.Model, o ControlOptions) ([]sampled, error) {
 		return nil, err
 	}
 	d := newDecoder(v, lstm.NewRunner(m))
+	noClaims := newBanned(defaultBanned())
 	r := rand.New(rand.NewPCG(o.Seed, 4))
 	categories := append([]string{""}, Categories()...)
 	out := make([]sampled, o.N)
@@ -111,7 +112,7 @@ func sampleAll(m *lstm.Model, o ControlOptions) ([]sampled, error) {
 		}
 		c.returning = r.IntN(2) == 0
 		c.fresh = !c.returning && r.IntN(2) == 0
-		t := task{seed: fmt.Sprintf("control %d %d", o.Seed, i), cond: c, limit: 60, banned: untrue.without(banned{}, c)}
+		t := task{seed: fmt.Sprintf("control %d %d", o.Seed, i), cond: c, limit: 60, banned: untrue.without(noClaims, c)}
 		for s, value := range []string{"Ada", "Cast Iron Pan", "€29.90", "things"} {
 			if r.IntN(10) < 7 {
 				t.values[s] = value

@@ -41,7 +41,7 @@ type Line struct {
 }
 
 // tags are the marks a section may carry behind its kind.
-func tags() []string { return []string{"returning", "new", "high", "low"} }
+func tags() []string { return []string{"returning", "new", "high", "low", "last"} }
 
 // section is a headed list of lines, the form of all files of the corpus.
 type section struct {
@@ -104,7 +104,19 @@ func CorpusHash() (string, error) {
 }
 
 // lexicon holds, by category, the alternatives for each word of the grammar.
-type lexicon map[string]map[string][]string
+type lexicon map[string]alternatives
+
+// alternatives are the words for each name of the grammar.
+type alternatives map[string][]string
+
+// longest is the number of alternatives that the richest name has.
+func (a alternatives) longest() int {
+	n := 0
+	for _, words := range a {
+		n = max(n, len(words))
+	}
+	return n
+}
 
 func parseCorpus(lang, text string) ([]Line, error) {
 	secs, err := sections(text)
@@ -149,7 +161,7 @@ func (x lexicon) add(s section) error {
 	if !slices.Contains(Categories(), category) {
 		return fmt.Errorf("lexicon of unknown category %q", category)
 	}
-	x[category] = map[string][]string{}
+	x[category] = alternatives{}
 	for _, line := range s.lines {
 		name, values, ok := strings.Cut(line, ":")
 		if !ok {
@@ -197,9 +209,50 @@ func expand(lang string, s section, lex lexicon) ([]Line, error) {
 	return out, nil
 }
 
+// everyAlternative returns the lines of the corpus with each grammar line in every wording
+// that the lexicon gives it: what the network may well put together.
+func everyAlternative() ([]Line, error) {
+	var out []Line
+	for _, lang := range languages() {
+		b, err := corpusFiles.ReadFile("corpus/" + lang + ".txt")
+		if err != nil {
+			return nil, fmt.Errorf("content: read corpus: %w", err)
+		}
+		secs, err := sections(string(b))
+		if err != nil {
+			return nil, err
+		}
+		lex := lexicon{}
+		for _, s := range secs {
+			if len(s.head) == 2 && s.head[0] == "lexicon" {
+				if err := lex.add(s); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			for _, text := range s.lines {
+				if len(s.head) < 2 || s.head[1] != "*" {
+					out = append(out, Line{Language: lang, Text: text})
+					continue
+				}
+				for _, c := range Categories() {
+					for turn := range lex[c].longest() {
+						t, err := fill(text, lex[c], turn)
+						if err != nil {
+							return nil, err
+						}
+						out = append(out, Line{Language: lang, Text: t})
+					}
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
 // fill puts words of the lexicon into a grammar line; a word that begins the line
 // gets a capital.
-func fill(text string, words map[string][]string, turn int) (string, error) {
+func fill(text string, words alternatives, turn int) (string, error) {
 	for {
 		before, rest, ok := strings.Cut(text, "<")
 		if !ok {

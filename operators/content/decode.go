@@ -20,9 +20,10 @@ const (
 	nucleusMass = 0.9  // Holtzman et al. 2020: the smallest set of tokens with this much of the probability
 	leastShare  = 0.1  // of the likeliest token's probability (min-p, Nguyen et al. 2024): wide at the beginning of a line, strict within
 	temperature = 0.7  // the corpus is small: a little less than the model's own doubt keeps lines clean
-	likelyFirst = -0.4 // a surviving line with this log probability per token is taken at once
-	candidates  = 3    // after so many surviving lines that are less likely, the likeliest is taken
-	attempts    = 8    // lines tried for them; with none, the written subject is used
+	likelyFirst = -0.4 // a line with this log probability per token is sound; without one the likeliest is taken
+	candidates  = 4    // sound lines to choose from, where there is something to choose by
+	unsound     = 3    // after so many surviving lines of which none is sound, no more are drawn
+	attempts    = 8    // lines drawn for them; then the likeliest ones are searched for
 	tokensMax   = 16   // the longest line of the corpus has 12
 	massLeast   = 0.02 // below it the masks fight the network, and the line would not be one
 )
@@ -41,6 +42,11 @@ type decoder struct {
 
 	likely float64 // log probability per token of the line in ids, but for its first tokens
 	last   float64 // log probability of the token drawn last
+
+	run   *lstm.Runner
+	beams [2]*lstm.Beam // without and with words that are required, made when first used
+	task  *task         // of the running search
+	words [][]int32     // required words as tokens
 }
 
 type pick struct {
@@ -50,7 +56,7 @@ type pick struct {
 
 func newDecoder(v *vocabulary, r *lstm.Runner) *decoder {
 	return &decoder{
-		vocab: v, state: r.NewState(), mass: massLeast, grammar: newGrammar(),
+		vocab: v, state: r.NewState(), run: r, mass: massLeast, grammar: newGrammar(),
 		cond:  make([]float32, r.Model().Config().Cond),
 		allow: make([]bool, len(v.tokens)),
 	}
@@ -63,6 +69,14 @@ type task struct {
 	values [slotCount]string // "" masks the slot
 	limit  int               // runes of the rendered subject
 	banned banned
+	words  []string // that the subject must hold
+	// What the subject is chosen by: nil for a person of whom nothing is known.
+	interests []float64
+	seen      []string
+	// categories are those that a line may be about, where the condition's is not the only
+	// one; itemCategory is the shop's own of the item that the slots show.
+	categories   []string
+	itemCategory string
 }
 
 // written is a subject and the line it was filled from.
@@ -77,51 +91,216 @@ func generator(seed string) *rand.Rand {
 	return rand.New(rand.NewPCG(a, h.Sum64()))
 }
 
-// write returns a sampled line that survives every check, or why there is none. A line
-// that went astray somewhere has unlikely tokens: it has to compete with others.
+// write returns the line that suits best of those that survive every check, or why there
+// is none.
 func (d *decoder) write(ctx context.Context, t task) (written, string) {
+	all, why := d.propose(ctx, t)
+	if why != "" {
+		return written{}, why
+	}
+	best, _ := matcher{}.judge(all, t)
+	if best < 0 {
+		return written{}, WhyNothing
+	}
+	return all[best].written, ""
+}
+
+// propose returns lines for a task, those that were refused among them, or why there can
+// be none: drawn ones first, and where they are too few, the likeliest there are.
+func (d *decoder) propose(ctx context.Context, t task) ([]proposal, string) {
+	if why := d.prepare(&t); why != "" {
+		return nil, why
+	}
+	enough := 1
+	if t.interests != nil || len(t.seen) > 0 {
+		enough = candidates
+	}
+	r := generator(t.seed)
+	var all []proposal
+	sound, found := 0, 0
+	for i := range attempts {
+		if len(t.categories) > 0 {
+			t.cond.category = t.categories[i%len(t.categories)]
+		}
+		t.cond.vector(d.cond)
+		d.state.Start(d.cond)
+		alive, late := d.sample(ctx, t, r)
+		if late {
+			return nil, WhyDeadline
+		}
+		if !alive {
+			continue
+		}
+		p := d.check(t, d.ids, d.likely)
+		if slices.ContainsFunc(all, func(q proposal) bool { return q.line == p.line }) {
+			continue
+		}
+		all = append(all, p)
+		if p.why == "" {
+			found++
+			if p.likely >= likelyFirst {
+				sound++
+			}
+		}
+		if sound >= enough || sound == 0 && found == unsound {
+			break
+		}
+	}
+	if found > 0 && sound+1 >= min(enough, 2) {
+		return all, ""
+	}
+	if ctx.Err() != nil {
+		return nil, WhyDeadline
+	}
+	return d.search(t, all), ""
+}
+
+// prepare sets what follows from the values of a task.
+func (d *decoder) prepare(t *task) string {
 	for s := range slotCount {
 		if t.cond.want[s] && t.values[s] == "" {
-			return written{}, "slot " + s.String() + " has no value"
+			return "slot " + s.String() + " has no value"
 		}
 		if t.values[s] != "" && t.banned.find(t.values[s]) != "" {
 			t.values[s] = ""
 		}
 		t.cond.has[s] = t.values[s] != ""
 	}
-	r := generator(t.seed)
+	d.words = d.words[:0]
+	for _, word := range t.words {
+		if t.banned.find(word) != "" {
+			return "required word is banned"
+		}
+		ids, ok := d.vocab.word(t.cond.language, word)
+		if !ok {
+			return "required word is not in the vocabulary"
+		}
+		d.words = append(d.words, ids)
+	}
+	return ""
+}
+
+// check renders a line and says what is wrong with it.
+func (d *decoder) check(t task, ids []int32, likely float64) proposal {
+	p := proposal{written: written{line: d.vocab.line(ids)}, likely: likely}
+	p.subject = d.vocab.render(ids, func(s Slot) string { return t.values[s] })
+	switch p.why = verify(p.line, p.subject, t.values, t.limit, t.banned); {
+	case p.why != "":
+	case d.stutters(ids):
+		p.why = whyRepeats
+	case t.cond.language == "en" && d.grammar.stumbles(p.line) != "":
+		p.why = whyStumbles
+	case !d.vocab.finished(ids):
+		p.why = whyUnfinished
+	case !d.vocab.attests(ids):
+		p.why = whyStrange
+	}
+	for _, word := range d.words {
+		if p.why == "" && !contains(ids, word) {
+			p.why = whyMissing
+		}
+	}
+	return p
+}
+
+// search adds the likeliest lines that the constraints let through.
+func (d *decoder) search(t task, all []proposal) []proposal {
+	kind := 0
+	if len(t.words) > 0 {
+		kind = 1
+	}
+	if d.beams[kind] == nil {
+		o := lstm.BeamOptions{Begin: tokenBegin, End: tokenEnd, Width: 4, Steps: tokensMax,
+			Allow: func(ids []int32, allow []bool) { d.constrain(ids, allow) }}
+		if kind == 1 {
+			o.Met, o.Also, o.Width = d.met, d.also, 12 // the beginning that leads to a word may be an unlikely one
+		}
+		d.beams[kind] = d.run.NewBeam(o)
+	}
+	d.task = &t
+	defer func() { d.task = nil }()
 	t.cond.vector(d.cond)
-	d.state.Start(d.cond)
-	var best written
-	likeliest, found := math.Inf(-1), 0
-	for range attempts {
-		d.state.Restart()
-		alive, late := d.sample(ctx, t, r)
-		if late {
-			return written{}, WhyDeadline
-		}
-		if !alive || d.stutters() {
-			continue
-		}
-		w := written{line: d.vocab.line(d.ids)}
-		w.subject = d.vocab.render(d.ids, func(s Slot) string { return t.values[s] })
-		if verify(w.line, w.subject, t.values, t.limit, t.banned) != "" {
-			continue
-		}
-		if t.cond.language == "en" && d.grammar.stumbles(w.line) != "" {
-			continue
-		}
-		if d.likely > likeliest {
-			best, likeliest = w, d.likely
-		}
-		if found++; found == candidates || d.likely >= likelyFirst {
-			break
+	for _, h := range d.beams[kind].Search(d.cond) {
+		p := d.check(t, h.Tokens, h.Mean())
+		if !slices.ContainsFunc(all, func(q proposal) bool { return q.line == p.line }) {
+			all = append(all, p)
 		}
 	}
-	if found == 0 {
-		return written{}, WhyNothing
+	return all
+}
+
+// constrain masks what may not follow ids in a search.
+func (d *decoder) constrain(ids []int32, allow []bool) {
+	t := *d.task
+	var used [slotCount]bool
+	length := 0
+	for _, id := range ids {
+		if s := d.vocab.slot[id]; s >= 0 {
+			used[s] = true
+		}
+		length += d.length(id, t)
 	}
-	return best, ""
+	d.ids = append(d.ids[:0], ids...)
+	d.mask(t, used, length)
+	for i, ok := range d.allow {
+		allow[i] = allow[i] && ok
+	}
+	for _, id := range ids { // a word of weight stands once
+		if d.weighty(id) {
+			allow[id] = false
+		}
+	}
+	for i := range allow {
+		allow[i] = allow[i] && d.vocab.known.follows(ids, int32(i))
+		if allow[i] && int32(i) != tokenEnd && d.vocab.risky(int32(i), t.banned) && d.completes(int32(i), t) {
+			allow[i] = false
+		}
+	}
+	if allow[tokenEnd] && !d.saysAll(ids) {
+		allow[tokenEnd] = false
+	}
+}
+
+// saysAll reports whether all required words stand in a line.
+func (d *decoder) saysAll(ids []int32) bool { return d.met(ids) == len(d.words) }
+
+// met counts the required words that stand in a line.
+func (d *decoder) met(ids []int32) int {
+	n := 0
+	for _, word := range d.words {
+		if contains(ids, word) {
+			n++
+		}
+	}
+	return n
+}
+
+// also lists the tokens by which required words go on, or begin.
+func (d *decoder) also(ids, tokens []int32) []int32 {
+	for _, word := range d.words {
+		if contains(ids, word) {
+			continue
+		}
+		next := word[0]
+		for n := len(word) - 1; n > 0; n-- {
+			if len(ids) >= n && slices.Equal(ids[len(ids)-n:], word[:n]) {
+				next = word[n]
+				break
+			}
+		}
+		tokens = append(tokens, next)
+	}
+	return tokens
+}
+
+// contains reports whether word stands in ids.
+func contains(ids, word []int32) bool {
+	for i := 0; i+len(word) <= len(ids); i++ {
+		if slices.Equal(ids[i:i+len(word)], word) {
+			return true
+		}
+	}
+	return false
 }
 
 // sample draws one line into ids. It is not alive when the constraints cornered it.
@@ -160,17 +339,22 @@ func (d *decoder) sample(ctx context.Context, t task, r *rand.Rand) (alive, late
 
 // stutters reports whether a word of some weight stands in the line twice: in so short
 // a text that is nearly always two lines of the corpus run together.
-func (d *decoder) stutters() bool {
-	for i, id := range d.ids {
-		weight := d.vocab.runes[id]
-		if d.vocab.latin[id] {
-			weight -= 3 // four letters and the space of English say about as much as two characters
-		}
-		if weight >= 2 && slices.Contains(d.ids[:i], id) {
+func (d *decoder) stutters(ids []int32) bool {
+	for i, id := range ids {
+		if d.weighty(id) && slices.Contains(ids[:i], id) {
 			return true
 		}
 	}
 	return false
+}
+
+// weighty reports whether a word says something by itself.
+func (d *decoder) weighty(id int32) bool {
+	weight := d.vocab.runes[id]
+	if d.vocab.latin[id] {
+		weight -= 3 // four letters and the space of English say about as much as two characters
+	}
+	return weight >= 2
 }
 
 // length is the rendered length of a token.
@@ -200,7 +384,7 @@ func (d *decoder) mask(t task, used [slotCount]bool, length int) {
 	for i := range d.allow {
 		id := int32(i)
 		if id <= tokenEnd {
-			d.allow[i] = id == tokenEnd && missing == 0 && len(d.ids) > 0
+			d.allow[i] = id == tokenEnd && missing == 0 && len(d.ids) > 0 && d.vocab.finished(d.ids)
 			continue
 		}
 		foreign := d.vocab.latin[i]

@@ -10,6 +10,16 @@ const (
 	WhyKind     = "unknown kind"
 )
 
+// Why a line was refused.
+const (
+	whyRepeats    = "says a word twice"
+	whyStumbles   = "stumbles"
+	whyUnfinished = "is unfinished"
+	whyStrange    = "runs words together that no line does"
+	whyMissing    = "lacks a required word"
+	whyUnlikely   = "is unlikely"
+)
+
 // otherKind is the section of the written subjects for kinds of no section.
 const otherKind = "other"
 

@@ -34,6 +34,7 @@ type grammar struct {
 	prepositions     map[string]bool // end the noun phrase that a verb agrees with
 	helpers          map[string]bool // before a verb: it is no finite one, or its subject is another
 	ends             map[string]bool // words that are no part of a noun phrase
+	commands         map[string]bool // begin a sentence that tells somebody what to do
 	past             map[string]bool // verbs that cannot stand after "to" or "don't"
 }
 
@@ -51,6 +52,7 @@ func newGrammar() grammar {
 		prepositions: wordsOf(`of for in to from with on at by into since until after before`),
 		helpers:      wordsOf(`to don't let's let do does did will would can could may shall should we you they i help and or us`),
 		ends:         wordsOf(`and or but so that who while you we it they i`),
+		commands:     wordsOf(`share tell come take finish complete pick say make write meet begin see review`),
 		past:         wordsOf(`left kept saw went came caught bought brought viewed looked searched missed saved chose ordered liked wanted were was`),
 	}
 }
@@ -72,6 +74,9 @@ func (g *grammar) stumbles(line string) string {
 	if strings.Contains(line, "??") || strings.Contains(line, ",,") || strings.Contains(line, "..") {
 		return "a mark twice"
 	}
+	if said := g.asksNothing(line); said != "" {
+		return said
+	}
 	for _, clause := range clauses(line) {
 		for i, word := range clause {
 			switch {
@@ -85,6 +90,20 @@ func (g *grammar) stumbles(line string) string {
 				return word + " after a subject of another number"
 			case g.asks(clause, i):
 				return word + " before a subject of another number"
+			}
+		}
+	}
+	return ""
+}
+
+// asksNothing reports a sentence that begins by telling somebody what to do and ends in a
+// question mark: "Share a review?".
+func (g *grammar) asksNothing(line string) string {
+	for sentence := range strings.SplitAfterSeq(strings.ReplaceAll(strings.ToLower(line), "!", "."), ".") {
+		for part := range strings.SplitAfterSeq(sentence, "?") {
+			words := strings.Fields(part)
+			if len(words) > 2 && strings.HasSuffix(part, "?") && g.commands[strings.Trim(words[0], ",:")] {
+				return words[0] + " in a question"
 			}
 		}
 	}
@@ -156,6 +175,9 @@ func (g *grammar) disagrees(clause []string, i int) bool {
 	relative := clause[j] == "that" && j > 0
 	if relative {
 		j--
+	}
+	if j > 1 && (clause[j-1] == "you" || clause[j-1] == "we") { // "the finds you missed is"
+		relative, j = true, j-2
 	}
 	n := g.noun(clause[j])
 	if n == 0 {

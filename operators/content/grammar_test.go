@@ -21,6 +21,7 @@ func TestStumbles(t *testing.T) {
 		"An last step for your wardrobe picks", "A best things deserve a second look", "A sequel ideas to go with your order",
 		"Those wish look good", "Your wish are back", "Another gift ideas", "Is your gifts here?", "Your favourites has arrived",
 		"Don't left something in your cart", "Still searching for??",
+		"The fashion finds you missed is back in stock", "Share a review of your toys?",
 	} {
 		f(line, true)
 	}
@@ -30,6 +31,7 @@ func TestStumbles(t *testing.T) {
 		"We miss you, and so do our beauty picks", "Almost yours: something for your toy box", "How is your {product}?", "Your {category} now costs less",
 		"{product} is back in stock", "Your {product} are here", "What do you think of your picks?", "Those kitchen pieces look good in your cart",
 		"An outfit for you", "A one of a kind gift", "Things that go well together", "A gift of things that go together", "", "a", "that go", "Don't leave your cart all alone", "to you",
+		"The {product} you missed is back in stock", "The finds you missed are back", "Share a review of your toys",
 	} {
 		f(line, false)
 	}

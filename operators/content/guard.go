@@ -70,22 +70,34 @@ func name(s string) string {
 // cannot know.
 func defaultBanned() []string {
 	return []string{"free", "act now", "guaranteed", "guarantee", "winner", "cash", "urgent",
-		"click here", "buy now", "last chance", "limited time", "risk-free", "miracle",
-		"免费", "中奖", "赚钱", "最后机会", "点击这里", "立即购买", "保证", "限时"}
+		"click here", "buy now", "last chance", "limited time", "risk-free", "miracle", "hurry", "be quick", "ends soon",
+		"免费", "中奖", "赚钱", "最后机会", "点击这里", "立即购买", "保证", "限时", "抢购", "赶快", "手慢无"}
 }
 
 // banned finds words and phrases in text, whatever their case or width. It does not
 // change.
-type banned struct{ phrases []string }
+type banned struct {
+	phrases []string
+	lasts   string // the last characters of the phrases
+}
 
 func newBanned(phrases []string) banned {
 	var b banned
 	for _, p := range phrases {
 		if p = fold(p); p != "" {
-			b.phrases = append(b.phrases, p)
+			b.add(p)
 		}
 	}
 	return b
+}
+
+func (b *banned) add(phrases ...string) {
+	for _, p := range phrases {
+		b.phrases = append(b.phrases, p)
+		if r, _ := utf8.DecodeLastRuneInString(p); !strings.ContainsRune(b.lasts, r) {
+			b.lasts += string(r)
+		}
+	}
 }
 
 // claims are phrases that are true of some readers and some things only, by the tag
@@ -113,11 +125,11 @@ func readClaims() (claims, error) {
 
 // without returns b and every claim that is not known to be true under c.
 func (k claims) without(b banned, c condition) banned {
-	out := banned{slices.Clone(b.phrases)}
-	known := map[string]bool{"new": c.fresh, "returning": c.returning, valueLow: c.value == valueLow, valueHigh: c.value == valueHigh}
+	out := banned{slices.Clone(b.phrases), b.lasts}
+	known := map[string]bool{"new": c.fresh, "returning": c.returning, "last": c.last, valueLow: c.value == valueLow, valueHigh: c.value == valueHigh}
 	for _, tag := range tags() {
 		if !known[tag] {
-			out.phrases = append(out.phrases, k[tag].phrases...)
+			out.add(k[tag].phrases...)
 		}
 	}
 	return out

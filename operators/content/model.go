@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"sync"
+	"time"
 
 	"millrace/operators/lstm"
 )
@@ -55,4 +58,36 @@ func newSubjects(file []byte) (*subjects, error) {
 	}
 	s.pool.New = func() any { return newDecoder(s.vocab, s.runner) }
 	return s, nil
+}
+
+// ModelName is the name under which a registry keeps models of subjects.
+const ModelName = "subject"
+
+// CheckModel refuses a file that no Writer of this build would take.
+func CheckModel(file []byte) error {
+	_, err := newSubjects(file)
+	return err
+}
+
+// CardOf says of a model's file what a registry keeps with it.
+func CardOf(file []byte, at time.Time) (lstm.Card, error) {
+	if err := CheckModel(file); err != nil {
+		return lstm.Card{}, err
+	}
+	m, err := lstm.Decode(file)
+	if err != nil {
+		return lstm.Card{}, fmt.Errorf("content: %w", err)
+	}
+	vocab := sha256.Sum256([]byte(m.Meta(metaVocabulary)))
+	c := lstm.Card{
+		Name: ModelName, Created: at, Seed: m.Meta(metaSeed), Data: "the shipped corpus of subject lines",
+		Corpus: m.Meta(metaCorpus), Vocab: hex.EncodeToString(vocab[:]), Licence: "Apache-2.0",
+		Metrics: map[string]float64{},
+	}
+	for _, key := range []string{metaSteps, metaLoss, metaHeld, metaControl, metaShuffled, metaNovel} {
+		if x, err := strconv.ParseFloat(m.Meta(key), 64); err == nil && !math.IsNaN(x) && !math.IsInf(x, 0) {
+			c.Metrics[key] = x
+		}
+	}
+	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"millrace/operators/lstm"
 )
@@ -146,11 +147,13 @@ func wordRune(r rune) bool { return unicode.IsLetter(r) && !unicode.Is(unicode.H
 type vocabulary struct {
 	tokens []string
 	ids    map[string]int32
-	slot   []int8 // slot of each token, or -1
-	runes  []int  // rendered length of each token, space included; 0 for slots
-	han    []bool // may stand in a Chinese line only
-	latin  []bool // may stand in an English line only
-	words  words  // of a vocabulary made from a corpus: how its lines are cut
+	slot   []int8   // slot of each token, or -1
+	runes  []int    // rendered length of each token, space included; 0 for slots
+	han    []bool   // may stand in a Chinese line only
+	latin  []bool   // may stand in an English line only
+	words  words    // how lines are cut
+	final  []bool   // may end a line; nil where a model does not say
+	known  attested // nil where the corpus of a model is not the build's
 }
 
 // newVocabulary lists the tokens of the corpus, in the order of their first use.
@@ -245,6 +248,124 @@ func (v *vocabulary) marshal() (string, error) {
 	return string(b), err
 }
 
+// finished reports whether a line may end behind ids: with a token that ends a line of the
+// corpus, which "your", "for" and a comma never do.
+func (v *vocabulary) finished(ids []int32) bool {
+	return v.final == nil || len(ids) > 0 && v.final[ids[len(ids)-1]]
+}
+
+// attested are the runs of three tokens that stand in the corpus in some wording. A line
+// made of them runs from one line of the corpus into another only where both say the
+// same two words, so it seldom comes out as nonsense. It does not change.
+type attested map[[3]int32]bool
+
+// newAttested lists the runs of the build's corpus.
+func newAttested(v *vocabulary) (attested, error) {
+	lines, err := everyAlternative()
+	if err != nil {
+		return nil, err
+	}
+	runs := attested{}
+	for _, l := range lines {
+		ids, err := v.encode(l)
+		if err != nil { // words of no training
+			continue
+		}
+		runs[[3]int32{tokenBegin, ids[0], ids[1]}] = true
+		for i := range len(ids) - 2 {
+			runs[[3]int32(ids[i:])] = true
+		}
+	}
+	return runs, nil
+}
+
+// follows reports whether next may follow ids.
+func (a attested) follows(ids []int32, next int32) bool {
+	if a == nil {
+		return true
+	}
+	before, last := tokenBegin, tokenBegin
+	switch n := len(ids); {
+	case n > 1:
+		before, last = ids[n-2], ids[n-1]
+	case n == 1:
+		last = ids[0]
+	}
+	return a[[3]int32{before, last, next}]
+}
+
+// attests reports whether all runs of a line are attested.
+func (v *vocabulary) attests(ids []int32) bool {
+	for i, id := range ids {
+		if !v.known.follows(ids[:i], id) {
+			return false
+		}
+	}
+	return v.known.follows(ids, tokenEnd)
+}
+
+// word returns the tokens of a word, or of a few, within a line.
+func (v *vocabulary) word(lang, text string) ([]int32, bool) {
+	var out []int32
+	for _, t := range v.words.tokenize(lang, strings.ToLower(text)) {
+		id, ok := v.ids[t]
+		if !ok {
+			return nil, false
+		}
+		out = append(out, id)
+	}
+	return out, len(out) > 0 && len(out) <= tokensMax
+}
+
+// risky reports whether a token could be the end of a banned phrase: whether its last
+// character is that of one.
+func (v *vocabulary) risky(id int32, b banned) bool {
+	if v.slot[id] >= 0 {
+		return true
+	}
+	last, _ := utf8.DecodeLastRuneInString(v.tokens[id])
+	return strings.ContainsRune(b.lasts, last)
+}
+
+// finals lists the tokens that end a line of the corpus.
+func (v *vocabulary) finals(lines []Line) (string, error) {
+	ends := make([]bool, len(v.tokens))
+	for _, l := range lines {
+		ids, err := v.encode(l)
+		if err != nil {
+			return "", err
+		}
+		ends[ids[len(ids)-2]] = true
+	}
+	var out []int
+	for i, ok := range ends {
+		if ok {
+			out = append(out, i)
+		}
+	}
+	b, err := json.Marshal(out)
+	return string(b), err
+}
+
+// readFinals reads the list of finals of a model; an older model has none.
+func (v *vocabulary) readFinals(text string) error {
+	if text == "" {
+		return nil
+	}
+	var ids []int
+	if err := json.Unmarshal([]byte(text), &ids); err != nil {
+		return fmt.Errorf("content: read finals of model: %w", err)
+	}
+	v.final = make([]bool, len(v.tokens))
+	for _, id := range ids {
+		if id < 2 || id >= len(v.tokens) {
+			return fmt.Errorf("content: final token %d of a vocabulary of %d", id, len(v.tokens))
+		}
+		v.final[id] = true
+	}
+	return nil
+}
+
 // readVocabulary takes the vocabulary out of a model and refuses one that could write
 // what only slots may: a digit, a currency, a control character.
 func readVocabulary(m *lstm.Model) (*vocabulary, error) {
@@ -270,7 +391,21 @@ func readVocabulary(m *lstm.Model) (*vocabulary, error) {
 			}
 		}
 	}
-	return v, nil
+	words, err := readWords()
+	if err != nil {
+		return nil, err
+	}
+	v.words = words
+	hash, err := CorpusHash()
+	if err != nil {
+		return nil, err
+	}
+	if hash == m.Meta(metaCorpus) { // of another corpus nothing is known
+		if v.known, err = newAttested(v); err != nil {
+			return nil, err
+		}
+	}
+	return v, v.readFinals(m.Meta(metaFinals))
 }
 
 // slotsOf reports which slots stand in a line.

@@ -22,6 +22,7 @@ const (
 	metaControl    = "control"
 	metaShuffled   = "control_shuffled"
 	metaNovel      = "novel"
+	metaFinals     = "finals"
 )
 
 // TrainOptions says how to train the model of subjects. The zero value trains the
@@ -31,6 +32,16 @@ type TrainOptions struct {
 	Steps  int // at most
 	Hidden int
 	Embed  int
+
+	Cell     lstm.Cell
+	Tied     bool
+	Dropout  float64
+	Rate     float64 // Adam's step size at its highest
+	Clip     float64 // the longest a gradient may be
+	Patience int     // measurements of the held-out loss, one every 100 steps, without progress; 0: all steps
+
+	// Curve, if set, is given the points of the learning curves.
+	Curve func(step int, tag string, value float64) error
 }
 
 func (o TrainOptions) withDefaults() TrainOptions {
@@ -46,6 +57,9 @@ func (o TrainOptions) withDefaults() TrainOptions {
 	if o.Embed == 0 {
 		o.Embed = 32
 	}
+	if o.Rate == 0 {
+		o.Rate = rate
+	}
 	return o
 }
 
@@ -54,6 +68,7 @@ type Report struct {
 	Steps    int
 	Loss     float64 // nats per token, over the last batches
 	Held     float64 // on grammar lines that were held out
+	Best     int     // step at which that was least, and whose weights these are
 	Control  ControlReport
 	Shuffled ControlReport
 	Lines    int
@@ -91,16 +106,22 @@ func train(ctx context.Context, o TrainOptions, lines []Line, progress func(step
 	if err != nil {
 		return nil, Report{}, err
 	}
-	m, err := lstm.New(lstm.Config{Vocab: len(v.tokens), Embed: o.Embed, Hidden: o.Hidden, Cond: len(features())}, o.Seed)
+	m, err := lstm.New(lstm.Config{Vocab: len(v.tokens), Embed: o.Embed, Hidden: o.Hidden, Cond: len(features()), Cell: o.Cell, Tied: o.Tied}, o.Seed)
 	if err != nil {
 		return nil, Report{}, err
 	}
 	if err := describe(m, v, o.Seed); err != nil {
 		return nil, Report{}, err
 	}
+	finals, err := v.finals(lines)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	m.SetMeta(metaFinals, finals)
 	got, err := lstm.Train(ctx, m, lstm.Schedule{
 		Steps: o.Steps, Seed: o.Seed, Data: lessons.epoch, Progress: progress,
-		Batch: batchLines, Rate: rate, Buckets: []int{6, 7, 8, 10, 13},
+		Batch: batchLines, Rate: o.Rate, Clip: o.Clip, Dropout: o.Dropout, Buckets: []int{6, 7, 8, 10, 13},
+		Held: held, Patience: o.Patience, Curve: o.Curve,
 	})
 	if err != nil {
 		return nil, Report{}, fmt.Errorf("content: %w", err)
@@ -108,7 +129,7 @@ func train(ctx context.Context, o TrainOptions, lines []Line, progress func(step
 	if m, err = rounded(m); err != nil {
 		return nil, Report{}, err
 	}
-	rep := Report{Steps: got.Steps, Loss: got.Loss, Lines: len(lines), Vocab: len(v.tokens)}
+	rep := Report{Steps: got.Steps, Loss: got.Loss, Lines: len(lines), Vocab: len(v.tokens), Best: got.Best}
 	rep.Held = lstm.NewRunner(m).Loss(held)
 	if rep.Control, err = Control(m, ControlOptions{}); err != nil {
 		return nil, rep, err
@@ -217,6 +238,7 @@ func (l *lessons) epoch(n int) []lstm.Example {
 // example draws the rest of a condition that a line fits.
 func example(l Line, category string, ids []int32, r *rand.Rand) lstm.Example {
 	c := condition{kind: l.Kind, category: category, language: l.Language}
+	c.last = l.Tag == "last" || r.IntN(8) == 0 // the other lines fit the last one too
 	switch l.Tag {
 	case "returning":
 		c.returning = true

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -70,6 +71,16 @@ type Request struct {
 	Pixel   string // address of a picture of one pixel that reports an opening; "" for none
 	Note    string // shown in the footer, such as "made from synthetic carts"
 	Require []Slot // slots the subject must use, if there is a model
+	// Words are words or short phrases that the subject must hold, if there is a model that
+	// knows them; at most four.
+	Words []string
+	// Stock is how many of the main item the shop says are left, 0 where it does not say.
+	// Only at 1 may a subject call it the last one.
+	Stock int
+	// Interests are the person's, of which the subject should speak; nil where unknown.
+	Interests []Interest
+	// Seen are subjects that the person got before, oldest first; the last twenty count.
+	Seen []string
 }
 
 // Writer writes mails. It is safe for concurrent use.
@@ -78,6 +89,7 @@ type Writer struct {
 	banned   banned
 	claims   claims
 	fallback fallback
+	matcher  matcher
 	body     *body
 	model    atomic.Pointer[subjects]
 }
@@ -91,6 +103,9 @@ func New(o Options) (*Writer, error) {
 	}
 	w := &Writer{options: o, banned: newBanned(append(defaultBanned(), o.Banned...)), fallback: fb}
 	if w.claims, err = readClaims(); err != nil {
+		return nil, err
+	}
+	if w.matcher, err = newMatcher(); err != nil {
 		return nil, err
 	}
 	if w.body, err = newBody(o.Accent); err != nil {
@@ -131,19 +146,43 @@ func (w *Writer) Version() string {
 // mail its own subject, never the mail: Draft.Fallback and Draft.Why then say so. When
 // ctx is cancelled, or the mail has no address to unsubscribe at, there is no draft.
 func (w *Writer) Write(ctx context.Context, r Request) (event.Draft, error) {
+	d, _, err := w.Choose(ctx, r)
+	return d, err
+}
+
+// Choose writes the mail of a decision like Write, and returns the subjects that were
+// considered too, the chosen one and at most seven others: what the decision keeps.
+func (w *Writer) Choose(ctx context.Context, r Request) (event.Draft, []Candidate, error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return event.Draft{}, fmt.Errorf("content: write %s mail: %w", clean(r.Kind, 40), ctx.Err())
+		return event.Draft{}, nil, fmt.Errorf("content: write %s mail: %w", clean(r.Kind, 40), ctx.Err())
 	}
 	if webURL(r.UnsubscribeURL) == "" {
-		return event.Draft{}, ErrUnsubscribe
+		return event.Draft{}, nil, ErrUnsubscribe
 	}
 	t := w.task(r)
-	d, err := w.subject(ctx, t, r.Require)
+	d, considered, err := w.subject(ctx, t, r.Require)
 	if err != nil {
-		return event.Draft{}, err
+		return event.Draft{}, nil, err
 	}
 	d.HTML, d.Text, err = w.body.write(r, t, d.Subject)
-	return d, err
+	return d, keep(considered), err
+}
+
+// Divergence is the divergence, in nats, of a subject's topics from a person's interests,
+// as Choose weighs it: of a subject for this request, and of the interests in it. ok is
+// false when nothing is known of the person.
+func (w *Writer) Divergence(r Request, subject string) (nats float64, ok bool) {
+	t := w.task(r)
+	if t.interests == nil {
+		return 0, false
+	}
+	line := subject
+	for _, s := range []Slot{Product, Category, FirstName, Price} {
+		if v := t.values[s]; v != "" {
+			line = strings.Replace(line, v, s.String(), 1)
+		}
+	}
+	return Divergence(t.interests, w.matcher.topics(line, t.itemCategory)), true
 }
 
 // task is the request as the network is told it.
@@ -155,11 +194,19 @@ func (w *Writer) task(r Request) task {
 		seed: r.DecisionID, limit: w.options.SubjectRunes,
 		cond: condition{
 			kind: r.Kind, category: CanonicalCategory(category), language: lang,
-			returning: r.Returning, fresh: r.New && !r.Returning,
+			returning: r.Returning, fresh: r.New && !r.Returning, last: r.Stock == 1,
 			value: band(cmp.Or(r.Value, main.Price), r.Currency),
 		},
 	}
 	t.banned = w.claims.without(w.banned, t.cond)
+	t.interests, t.itemCategory = InterestTopics(r.Interests), category
+	for _, s := range r.Seen[max(0, len(r.Seen)-seenMost):] {
+		t.seen = append(t.seen, clip(s))
+	}
+	t.words = r.Words[:min(len(r.Words), wordsMost)]
+	if category == "" {
+		t.categories = favourites(r.Interests)
+	}
 	t.values[FirstName] = name(r.FirstName)
 	t.values[Product] = slotValue(main.Name)
 	t.values[Category] = categoryText(lang, category)
@@ -167,6 +214,26 @@ func (w *Writer) task(r Request) task {
 		t.values[Price] = FormatMoney(main.Price, r.Currency, r.Language)
 	}
 	return t
+}
+
+// wordsMost is how many required words a subject of sixty characters can hold.
+const wordsMost = 4
+
+// favourites are the categories that a line about no item may be about: the person's
+// first two, and none in particular.
+func favourites(interests []Interest) []string {
+	all := slices.Clone(interests[:min(len(interests), interestMost)])
+	slices.SortStableFunc(all, func(a, b Interest) int { return cmp.Compare(b.Weight, a.Weight) })
+	var out []string
+	for _, i := range all {
+		if c := CanonicalCategory(i.Category); c != "" && i.Weight > 0 && len(out) < 2 && !slices.Contains(out, c) {
+			out = append(out, c)
+		}
+	}
+	if len(out) == 0 {
+		return nil
+	}
+	return append(out, "")
 }
 
 // mainItem is what a subject is about: the item of the highest price, the first of
@@ -188,9 +255,10 @@ func slotValue(s string) string {
 }
 
 // subject writes the subject by the model, or else takes a written one.
-func (w *Writer) subject(ctx context.Context, t task, require []Slot) (event.Draft, error) {
+func (w *Writer) subject(ctx context.Context, t task, require []Slot) (event.Draft, []Candidate, error) {
 	s := w.model.Load()
 	d := event.Draft{Fallback: true}
+	var considered []Candidate
 	switch {
 	case s == nil:
 		d.Why = WhyNoModel
@@ -202,19 +270,23 @@ func (w *Writer) subject(ctx context.Context, t task, require []Slot) (event.Dra
 				t.cond.want[slot] = true
 			}
 		}
-		got, why := s.write(ctx, t, w.options.SubjectWait)
+		all, why := s.propose(ctx, t, w.options.SubjectWait)
 		if why == "" {
-			return event.Draft{Subject: got.subject, Model: s.version}, nil
+			var best int
+			if best, considered = w.matcher.judge(all, t); best >= 0 {
+				return event.Draft{Subject: all[best].subject, Model: s.version}, considered, nil
+			}
+			why = WhyNothing
 		}
 		d.Why = why
 	}
 	var err error
 	d.Subject, err = w.fallback.write(t)
-	return d, err
+	return d, considered, err
 }
 
-// write samples a subject with a decoder of the pool, for at most wait.
-func (s *subjects) write(ctx context.Context, t task, wait time.Duration) (written, string) {
+// propose asks a decoder of the pool for subjects, for at most wait.
+func (s *subjects) propose(ctx context.Context, t task, wait time.Duration) ([]proposal, string) {
 	d, ok := s.pool.Get().(*decoder)
 	if !ok {
 		panic("BUG: the pool of decoders holds something else")
@@ -222,5 +294,5 @@ func (s *subjects) write(ctx context.Context, t task, wait time.Duration) (writt
 	defer s.pool.Put(d)
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	return d.write(ctx, t)
+	return d.propose(ctx, t)
 }

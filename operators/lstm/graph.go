@@ -2,6 +2,7 @@ package lstm
 
 import (
 	"fmt"
+	"math/rand/v2"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -14,15 +15,19 @@ type graph struct {
 	g            *gorgonia.ExprGraph
 	machine      gorgonia.VM
 	inputs       [4]*gorgonia.Node // tokens, targets, weights, condition
+	drop         *gorgonia.Node    // the mask of dropout, nil without
 	params       []*gorgonia.Node
 	loss         gorgonia.Value
 	grads        []gorgonia.Value
 
 	tokens, targets []int
 	weights, cond   []float32
+	mask            []float32 // steps·batch × hidden, nil without dropout
 }
 
-func newGraph(m *Model, steps, batch int) (*graph, error) {
+// newGraph makes the graph of a model. With dropout the outputs of the cells are
+// multiplied by a mask that is fed in, since gorgonia's own takes no seed.
+func newGraph(m *Model, steps, batch int, dropout bool) (*graph, error) {
 	c := m.config
 	g := gorgonia.NewGraph()
 	t := &graph{
@@ -39,6 +44,10 @@ func newGraph(m *Model, steps, batch int) (*graph, error) {
 		gorgonia.NewVector(g, tensor.Int, gorgonia.WithShape(steps*batch), gorgonia.WithName("targets")),
 		gorgonia.NewVector(g, tensor.Float32, gorgonia.WithShape(steps*batch), gorgonia.WithName("weights")),
 		gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(batch, c.Cond+1), gorgonia.WithName("condition")),
+	}
+	if dropout {
+		t.mask = make([]float32, steps*batch*c.Hidden)
+		t.drop = gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithShape(steps*batch, c.Hidden), gorgonia.WithName("mask"))
 	}
 	loss, err := t.build(c)
 	if err != nil {
@@ -73,11 +82,17 @@ func (t *graph) build(c Config) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	hs, err := gorgonia.ApplyOp(newSeqOp("lstm", t.steps, t.batch, c.Hidden), xw, cw, wh)
+	hs, err := gorgonia.ApplyOp(newCellOp(c.Cell, "cells", t.steps, t.batch, c.Hidden), xw, cw, wh)
+	if err == nil && t.drop != nil {
+		hs, err = gorgonia.HadamardProd(hs, t.drop)
+	}
 	if err != nil {
 		return nil, err
 	}
 	logits, err := gorgonia.Mul(hs, wo)
+	if err == nil && c.Tied {
+		logits, err = gorgonia.ApplyOp(newTiedOp("tied", t.steps*t.batch, c.Embed, c.Vocab), logits, embed)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +128,18 @@ func (t *graph) fill(examples []Example) {
 	}
 }
 
+// drawMask draws a mask of dropout: a share of the outputs is 0, and the others are
+// scaled so that their mean stays.
+func (t *graph) drawMask(share float64, r *rand.Rand) {
+	keep := float32(1 / (1 - share))
+	for i := range t.mask {
+		t.mask[i] = keep
+		if r.Float64() < share {
+			t.mask[i] = 0
+		}
+	}
+}
+
 // run computes the loss and, in the order of the model's layers, the gradients of
 // the batch that was filled in. They are valid until the next run.
 func (t *graph) run() (loss float64, grads [][]float32, err error) {
@@ -126,6 +153,12 @@ func (t *graph) run() (loss float64, grads [][]float32, err error) {
 	c := tensor.New(tensor.WithShape(t.batch, len(t.cond)/t.batch), tensor.WithBacking(t.cond))
 	if err := gorgonia.Let(t.inputs[3], c); err != nil {
 		return 0, nil, fmt.Errorf("lstm: feed graph: %w", err)
+	}
+	if t.drop != nil {
+		d := tensor.New(tensor.WithShape(t.drop.Shape()...), tensor.WithBacking(t.mask))
+		if err := gorgonia.Let(t.drop, d); err != nil {
+			return 0, nil, fmt.Errorf("lstm: feed graph: %w", err)
+		}
 	}
 	t.machine.Reset() // without it the second run would do nothing, silently
 	if err := t.machine.RunAll(); err != nil {

@@ -40,7 +40,7 @@ func model(t testing.TB, c Config, seed uint64) *Model {
 
 func built(t testing.TB, m *Model, steps, batch int) *graph {
 	t.Helper()
-	g, err := newGraph(m, steps, batch)
+	g, err := newGraph(m, steps, batch, false)
 	if err != nil {
 		t.Fatal(err)
 	}

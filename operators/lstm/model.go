@@ -15,12 +15,33 @@ const (
 	condMax   = 512
 )
 
+// Cell is the kind of a network's cells.
+type Cell string
+
+// The kinds of cells.
+const (
+	LSTM Cell = ""    // Hochreiter and Schmidhuber 1997, with forget gates
+	GRU  Cell = "gru" // Cho et al. 2014, with the reset gate behind the product
+)
+
+// gates is the number of sums that a cell takes.
+func (c Cell) gates() int {
+	if c == GRU {
+		return 3
+	}
+	return 4
+}
+
 // Config is the shape of a network.
 type Config struct {
-	Vocab  int `json:"vocab"`  // tokens
-	Embed  int `json:"embed"`  // width of a token's embedding
-	Hidden int `json:"hidden"` // cells
-	Cond   int `json:"cond"`   // width of the condition
+	Vocab  int  `json:"vocab"`          // tokens
+	Embed  int  `json:"embed"`          // width of a token's embedding
+	Hidden int  `json:"hidden"`         // cells
+	Cond   int  `json:"cond"`           // width of the condition
+	Cell   Cell `json:"cell,omitempty"` // LSTM or GRU
+	// Tied lets the output read the embeddings (Press and Wolf 2017), by way of a matrix
+	// that brings the cells to their width.
+	Tied bool `json:"tied,omitempty"`
 }
 
 func (c Config) check() error {
@@ -29,6 +50,9 @@ func (c Config) check() error {
 			return fmt.Errorf("lstm: %s is %d, want %d to %d", name, n, least, most)
 		}
 		return nil
+	}
+	if c.Cell != LSTM && c.Cell != GRU {
+		return fmt.Errorf("lstm: unknown cell %q, want %q or none", c.Cell, GRU)
 	}
 	if err := f("vocab", c.Vocab, 2, vocabMax); err != nil {
 		return err
@@ -53,13 +77,20 @@ func (c Config) check() error {
 //	c' = σ(f)·c + σ(i)·tanh(g)
 //	h' = σ(o)·tanh(c')
 //	logits = h'·wo + k·wk
+//
+// A GRU has the gates r, z, n, of a = x·wx + k·wc and u = h·wh:
+//
+//	n' = tanh(a.n + σ(a.r + u.r)·u.n)
+//	h' = (1 - σ(a.z + u.z))·n' + σ(a.z + u.z)·h
+//
+// With a tied output the logits are h'·wo·embedᵀ + k·wk.
 type Model struct {
 	config Config
 	embed  []float32 // vocab × embed
-	wx     []float32 // embed × 4 hidden
-	wh     []float32 // hidden × 4 hidden
-	wc     []float32 // (cond+1) × 4 hidden
-	wo     []float32 // hidden × vocab
+	wx     []float32 // embed × gates·hidden
+	wh     []float32 // hidden × gates·hidden
+	wc     []float32 // (cond+1) × gates·hidden
+	wo     []float32 // hidden × vocab; tied: hidden × embed
 	wk     []float32 // (cond+1) × vocab
 	meta   map[string]string
 }
@@ -74,12 +105,17 @@ type layer struct {
 // layers lists the weights in the order of the file.
 func (m *Model) layers() []layer {
 	c := m.config
+	wide := c.Cell.gates() * c.Hidden
+	out := layer{"wo", c.Hidden, c.Vocab, &m.wo}
+	if c.Tied {
+		out = layer{"wp", c.Hidden, c.Embed, &m.wo}
+	}
 	return []layer{
 		{"embed", c.Vocab, c.Embed, &m.embed},
-		{"wx", c.Embed, 4 * c.Hidden, &m.wx},
-		{"wh", c.Hidden, 4 * c.Hidden, &m.wh},
-		{"wc", c.Cond + 1, 4 * c.Hidden, &m.wc},
-		{"wo", c.Hidden, c.Vocab, &m.wo},
+		{"wx", c.Embed, wide, &m.wx},
+		{"wh", c.Hidden, wide, &m.wh},
+		{"wc", c.Cond + 1, wide, &m.wc},
+		out,
 		{"wk", c.Cond + 1, c.Vocab, &m.wk},
 	}
 }
@@ -100,10 +136,12 @@ func New(c Config, seed uint64) (*Model, error) {
 		*l.data = w
 	}
 	// Biases begin at 0, and the forget gate open at 1 (Jozefowicz et al. 2015).
-	bias := m.wc[c.Cond*4*c.Hidden:]
+	bias := m.wc[c.Cond*c.Cell.gates()*c.Hidden:]
 	clear(bias)
 	for j := range c.Hidden {
-		bias[c.Hidden+j] = 1
+		if c.Cell == LSTM {
+			bias[c.Hidden+j] = 1
+		}
 	}
 	clear(m.wk[c.Cond*c.Vocab:])
 	return m, nil

@@ -62,48 +62,60 @@ func (o identity) WriteHash(h hash.Hash) { _, _ = h.Write([]byte(o.name)) }
 func (o identity) Hashcode() uint32      { return hashOf(o.name) }
 func (o identity) String() string        { return o.name }
 
-// lstmSeqOp runs a whole batch of sequences: (xw, cw, wh) -> hs, all time-major, a row
+// seqOp runs a whole batch of sequences: (xw, cw, wh) -> hs, all time-major, a row
 // of xw and hs being step·batch + line.
-type lstmSeqOp struct {
+type seqOp struct {
 	identity
-	sequence
+	recurrence
+	gates int
 }
 
-func newSeqOp(name string, steps, batch, hidden int) *lstmSeqOp {
-	return &lstmSeqOp{identity{name}, sequence{steps: steps, batch: batch, hidden: hidden}}
+// newSeqOp makes the operation of an LSTM.
+func newSeqOp(name string, steps, batch, hidden int) *seqOp {
+	return newCellOp(LSTM, name, steps, batch, hidden)
+}
+
+func newCellOp(cell Cell, name string, steps, batch, hidden int) *seqOp {
+	f := flow{steps: steps, batch: batch, hidden: hidden}
+	if cell == GRU {
+		return &seqOp{identity{name}, &gruSequence{flow: f}, cell.gates()}
+	}
+	return &seqOp{identity{name}, &sequence{flow: f}, cell.gates()}
 }
 
 // Arity implements gorgonia.Op.
-func (o *lstmSeqOp) Arity() int { return 3 }
+func (o *seqOp) Arity() int { return 3 }
 
 // Type implements gorgonia.Op.
-func (o *lstmSeqOp) Type() hm.Type { return hm.NewFnType(matrix(), matrix(), matrix(), matrix()) }
+func (o *seqOp) Type() hm.Type { return hm.NewFnType(matrix(), matrix(), matrix(), matrix()) }
 
 // InferShape implements gorgonia.Op.
-func (o *lstmSeqOp) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
-	return tensor.Shape{o.steps * o.batch, o.hidden}, nil
+func (o *seqOp) InferShape(...gorgonia.DimSizer) (tensor.Shape, error) {
+	f := o.common()
+	return tensor.Shape{f.steps * f.batch, f.hidden}, nil
 }
 
 // Do implements gorgonia.Op: the forward run.
-func (o *lstmSeqOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
+func (o *seqOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 	f, err := denses(in)
 	if err != nil {
 		return nil, err
 	}
-	hs := make([]float32, o.steps*o.batch*o.hidden)
+	c := o.common()
+	hs := make([]float32, c.steps*c.batch*c.hidden)
 	o.forward(f[0], f[1], f[2], hs)
-	return shaped(hs, o.steps*o.batch, o.hidden), nil
+	return shaped(hs, c.steps*c.batch, c.hidden), nil
 }
 
 // DiffWRT implements gorgonia.SDOp.
-func (o *lstmSeqOp) DiffWRT(int) []bool { return []bool{true, true, true} }
+func (o *seqOp) DiffWRT(int) []bool { return []bool{true, true, true} }
 
 // SymDiff implements gorgonia.SDOp: one node for each input, which share one
 // backward run.
-func (o *lstmSeqOp) SymDiff(in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgonia.Nodes, error) {
+func (o *seqOp) SymDiff(in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgonia.Nodes, error) {
 	diff := make(gorgonia.Nodes, len(in))
 	for i := range in {
-		op := &lstmSeqDiffOp{identity{fmt.Sprintf("%s.d%d", o.name, i)}, o, i}
+		op := &seqDiffOp{identity{fmt.Sprintf("%s.d%d", o.name, i)}, o, i}
 		n, err := gorgonia.ApplyOp(op, in[0], in[1], in[2], out, grad)
 		if err != nil {
 			return nil, err
@@ -113,23 +125,23 @@ func (o *lstmSeqOp) SymDiff(in gorgonia.Nodes, out, grad *gorgonia.Node) (gorgon
 	return diff, nil
 }
 
-// lstmSeqDiffOp is the gradient of lstmSeqOp by one of its inputs.
-type lstmSeqDiffOp struct {
+// seqDiffOp is the gradient of seqOp by one of its inputs.
+type seqDiffOp struct {
 	identity
-	seq   *lstmSeqOp
+	seq   *seqOp
 	input int
 }
 
 // Arity implements gorgonia.Op.
-func (o *lstmSeqDiffOp) Arity() int { return 5 }
+func (o *seqDiffOp) Arity() int { return 5 }
 
 // Type implements gorgonia.Op.
-func (o *lstmSeqDiffOp) Type() hm.Type {
+func (o *seqDiffOp) Type() hm.Type {
 	return hm.NewFnType(matrix(), matrix(), matrix(), matrix(), matrix(), matrix())
 }
 
 // InferShape implements gorgonia.Op.
-func (o *lstmSeqDiffOp) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
+func (o *seqDiffOp) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error) {
 	s, ok := in[o.input].(tensor.Shape)
 	if !ok {
 		return nil, fmt.Errorf("lstm: input %d has no shape", o.input)
@@ -138,22 +150,22 @@ func (o *lstmSeqDiffOp) InferShape(in ...gorgonia.DimSizer) (tensor.Shape, error
 }
 
 // Do implements gorgonia.Op: the backward run, made once for the three inputs.
-func (o *lstmSeqDiffOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
+func (o *seqDiffOp) Do(in ...gorgonia.Value) (gorgonia.Value, error) {
 	f, err := denses(in)
 	if err != nil {
 		return nil, err
 	}
-	s := &o.seq.sequence
+	s, wide := o.seq.common(), o.seq.gates*o.seq.common().hidden
 	if !s.backwardDone {
-		s.backward(f[2], f[3], f[4])
+		o.seq.backward(f[2], f[3], f[4])
 	}
 	switch o.input {
 	case 0:
-		return shaped(s.dxw, s.steps*s.batch, 4*s.hidden), nil
+		return shaped(s.dxw, s.steps*s.batch, wide), nil
 	case 1:
-		return shaped(s.dcw, s.batch, 4*s.hidden), nil
+		return shaped(s.dcw, s.batch, wide), nil
 	default:
-		return shaped(s.dwh, s.hidden, 4*s.hidden), nil
+		return shaped(s.dwh, s.hidden, wide), nil
 	}
 }
 

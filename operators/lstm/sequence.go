@@ -2,19 +2,34 @@ package lstm
 
 import "gonum.org/v1/gonum/blas"
 
+// recurrence is what the operation of a sequence computes with: cells of one kind.
+type recurrence interface {
+	forward(xw, cw, wh, hs []float32)
+	backward(wh, hs, dhs []float32)
+	common() *flow
+}
+
+// flow is what all kinds of cells have: the size of the batch, and the gradients of its
+// last backward run.
+type flow struct {
+	steps, batch, hidden int
+
+	backwardDone  bool
+	dxw, dcw, dwh []float32
+}
+
+func (f *flow) common() *flow { return f }
+
 // sequence is the arithmetic of a batch of LSTM sequences (Hochreiter and
 // Schmidhuber 1997, with the forget gate of Gers et al. 2000), without peepholes.
 // All sequences begin at zero. Rows are step·batch + line; the columns of the gates
 // are i, f, g, o.
 type sequence struct {
-	steps, batch, hidden int
+	flow
 
-	gates        []float32 // activations of the last forward run
-	cells        []float32
-	tanhs        []float32 // tanh of the cells
-	backwardDone bool
-
-	dxw, dcw, dwh []float32
+	gates []float32 // activations of the last forward run
+	cells []float32
+	tanhs []float32 // tanh of the cells
 }
 
 // forward computes hs from the input's and the condition's share of the gates.

@@ -40,7 +40,27 @@ type Schedule struct {
 	// it must not keep; it ends training early by returning true.
 	Check      func(step int, m *Model) (stop bool, err error)
 	CheckEvery int
+
+	// Dropout is the share of the cells' outputs that is left out, anew for every step
+	// (Srivastava et al. 2014; between layers only, as Zaremba et al. 2014 have it).
+	Dropout float64
+
+	// Held, if set, are lines to be judged by and not learnt from. After every CheckEvery
+	// steps their loss is measured; the weights with the least loss are those that Train
+	// leaves, and with Patience above 0 training ends when that many measurements in a
+	// row brought nothing better.
+	Held     []Example
+	Patience int
+
+	// Curve, if set, is given points of the learning curves: "loss", "rate" and
+	// "gradient" (its length before it is cut) now and then, "held_out_loss" whenever it
+	// is measured.
+	Curve func(step int, tag string, value float64) error
 }
+
+// curveEvery is how many steps lie between the points of a learning curve: a page of
+// points for a short training, and no file of megabytes for a long one.
+const curveEvery = 10
 
 func (s Schedule) withDefaults() Schedule {
 	s.Steps = cmp.Or(s.Steps, 600) // what a corpus of a thousand lines needs
@@ -58,7 +78,9 @@ func (s Schedule) withDefaults() Schedule {
 type Report struct {
 	Steps int     // batches learnt from
 	Loss  float64 // running mean over the last batches, in nats per token
-	Early bool    // ended by Check
+	Early bool    // ended by Check or by want of progress
+	Best  int     // the step whose weights were kept, with held-out lines
+	Held  float64 // their loss at that step
 }
 
 // Train teaches m. The same model, schedule and data give the same weights to the
@@ -68,7 +90,11 @@ func Train(ctx context.Context, m *Model, s Schedule) (Report, error) {
 	if s.Data == nil {
 		return Report{}, errors.New("lstm: schedule has no data")
 	}
+	if s.Dropout < 0 || s.Dropout > 0.9 {
+		return Report{}, fmt.Errorf("lstm: dropout of %g, want 0 to 0.9", s.Dropout)
+	}
 	t := &trainer{model: m, schedule: s, adam: newAdam(m), graphs: map[int]*graph{}}
+	t.masks = rand.New(rand.NewPCG(s.Seed, 0x64726f70))
 	rep, err := t.train(ctx)
 	return rep, errors.Join(err, t.close())
 }
@@ -80,6 +106,9 @@ type trainer struct {
 	graphs   map[int]*graph // by steps
 	queue    map[int][]Example
 	epoch    int
+	masks    *rand.Rand // of dropout
+	best     [][]float32
+	waited   int // measurements since the best one
 }
 
 func (t *trainer) close() error {
@@ -117,14 +146,71 @@ func (t *trainer) train(ctx context.Context) (Report, error) {
 		if s.Progress != nil {
 			s.Progress(rep.Steps, s.Steps, rep.Loss)
 		}
-		if s.Check == nil || rep.Steps%s.CheckEvery != 0 {
+		if rep.Steps%s.CheckEvery != 0 && (rep.Steps != s.Steps || len(s.Held) == 0) {
 			continue
 		}
-		if rep.Early, err = s.Check(rep.Steps, t.model); err != nil || rep.Early {
+		if err := t.check(&rep); err != nil {
 			return rep, err
 		}
+		if rep.Early {
+			break
+		}
 	}
+	t.restore()
 	return rep, nil
+}
+
+// check asks whether to go on, and keeps the best weights so far.
+func (t *trainer) check(rep *Report) error {
+	s := t.schedule
+	if s.Check != nil && rep.Steps%s.CheckEvery == 0 {
+		var err error
+		if rep.Early, err = s.Check(rep.Steps, t.model); err != nil {
+			return err
+		}
+	}
+	if len(s.Held) == 0 {
+		return nil
+	}
+	held := NewRunner(t.model).Loss(s.Held)
+	if err := t.point(rep.Steps, "held_out_loss", held); err != nil {
+		return err
+	}
+	if t.waited++; rep.Best == 0 || held < rep.Held {
+		rep.Best, rep.Held, t.waited = rep.Steps, held, 0
+		t.keep()
+	}
+	if s.Patience > 0 && t.waited >= s.Patience {
+		rep.Early = true
+	}
+	return nil
+}
+
+// keep copies the weights as the best so far, and restore puts them back.
+func (t *trainer) keep() {
+	layers := t.model.layers()
+	if t.best == nil {
+		t.best = make([][]float32, len(layers))
+	}
+	for i, l := range layers {
+		t.best[i] = append(t.best[i][:0], *l.data...)
+	}
+}
+
+func (t *trainer) restore() {
+	for i := range t.best {
+		copy(*t.model.layers()[i].data, t.best[i])
+	}
+}
+
+func (t *trainer) point(step int, tag string, value float64) error {
+	if t.schedule.Curve == nil {
+		return nil
+	}
+	if err := t.schedule.Curve(step, tag, value); err != nil {
+		return fmt.Errorf("lstm: write learning curve: %w", err)
+	}
+	return nil
 }
 
 // batch is some lines and the number of steps of the graph that learns them.
@@ -188,12 +274,15 @@ func (t *trainer) step(b batch, done int) (float64, error) {
 	g := t.graphs[b.steps]
 	if g == nil {
 		var err error
-		if g, err = newGraph(t.model, b.steps, t.schedule.Batch); err != nil {
+		if g, err = newGraph(t.model, b.steps, t.schedule.Batch, t.schedule.Dropout > 0); err != nil {
 			return 0, err
 		}
 		t.graphs[b.steps] = g
 	}
 	g.fill(b.lines)
+	if g.drop != nil {
+		g.drawMask(t.schedule.Dropout, t.masks)
+	}
 	loss, grads, err := g.run()
 	if err != nil {
 		return 0, err
@@ -201,8 +290,11 @@ func (t *trainer) step(b batch, done int) (float64, error) {
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return 0, fmt.Errorf("lstm: loss is %v at step %d", loss, done+1)
 	}
-	t.adam.step(t.model, grads, t.rate(done), t.schedule.Clip)
-	return loss, nil
+	length := t.adam.step(t.model, grads, t.rate(done), t.schedule.Clip)
+	if (done+1)%curveEvery != 0 && done > 0 {
+		return loss, nil
+	}
+	return loss, errors.Join(t.point(done+1, "loss", loss), t.point(done+1, "rate", t.rate(done)), t.point(done+1, "gradient", length))
 }
 
 // rate warms up over the first twentieth and then falls along a cosine to a twentieth.
@@ -228,7 +320,8 @@ func newAdam(m *Model) *adam {
 	return a
 }
 
-func (a *adam) step(m *Model, grads [][]float32, rate, clip float64) {
+// step moves the weights and returns the length of the gradient.
+func (a *adam) step(m *Model, grads [][]float32, rate, clip float64) float64 {
 	const beta1, beta2, epsilon = 0.9, 0.999, 1e-8
 	var square float64
 	for _, g := range grads {
@@ -237,7 +330,8 @@ func (a *adam) step(m *Model, grads [][]float32, rate, clip float64) {
 		}
 	}
 	scale := float32(1)
-	if norm := math.Sqrt(square); norm > clip {
+	norm := math.Sqrt(square)
+	if norm > clip {
 		scale = float32(clip / norm)
 	}
 	a.steps++
@@ -252,4 +346,5 @@ func (a *adam) step(m *Model, grads [][]float32, rate, clip float64) {
 			w[j] -= float32(rate) * first[j] / (float32(math.Sqrt(float64(second[j]))) + epsilon)
 		}
 	}
+	return norm
 }

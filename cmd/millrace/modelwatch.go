@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"millrace/operators/content"
+	"millrace/operators/lstm"
+)
+
+// modelWatch puts the version that a registry names in place in running writers. Mails
+// that are being written keep the model they began with, so nothing waits.
+type modelWatch struct {
+	registry *lstm.Registry
+	writers  []*content.Writer // those without a model stay without
+	log      *slog.Logger
+	tried    string // the version that was tried last, for good or ill
+}
+
+// modelWatchEvery is how long a promotion may take to be noticed. A look reads one small
+// file.
+const modelWatchEvery = 2 * time.Second
+
+// look takes the version in use, if it is another one than at the last look. One that
+// cannot be taken is logged, and the model in place stays.
+func (m *modelWatch) look() {
+	version, err := m.registry.Current(content.ModelName)
+	if err != nil {
+		m.complain("registry", err)
+		return
+	}
+	if version == m.tried {
+		return
+	}
+	m.tried = version
+	var file []byte
+	if version == "" {
+		file, err = content.ShippedModel()
+	} else {
+		_, file, err = m.registry.Load(content.ModelName, version)
+	}
+	if err == nil {
+		err = content.CheckModel(file)
+	}
+	for _, w := range m.writers {
+		if err == nil && w.Version() != "" {
+			err = w.Swap(file)
+		}
+	}
+	if err != nil {
+		m.log.Error("cannot use the promoted model; the one in place stays", "version", version, "err", err)
+		return
+	}
+	m.log.Info("subject model in use", "version", lstm.VersionOf(content.ModelName, file))
+}
+
+// complain logs a registry that cannot be read, once until something changes.
+func (m *modelWatch) complain(what string, err error) {
+	if key := what + ": " + err.Error(); key != m.tried {
+		m.tried = key
+		m.log.Error("cannot read the registry of models; the one in place stays", "err", err)
+	}
+}
+
+// run looks until ctx ends. The first look, before anything is written, is the caller's.
+func (m *modelWatch) run(ctx context.Context) {
+	t := time.NewTicker(modelWatchEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			m.look()
+		}
+	}
+}
