@@ -132,6 +132,9 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 		Returning: p.OrderCount() > 0, New: p.OrderCount() == 0, Value: d.Value, Currency: d.Currency,
 		Items: d.Items, ShopName: m.o.Shop, ShopURL: m.o.ShopURL, UnsubscribeURL: unsubscribe, Note: note(d.Flags),
 	}
+	for _, f := range p.Favourites(8, v.Watermark) {
+		req.Interests = append(req.Interests, content.Interest{Category: f.Name, Weight: f.Weight})
+	}
 	if len(d.Items) > 0 {
 		req.Category = d.Items[0].Category
 	}

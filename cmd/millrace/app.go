@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	netmail "net/mail"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -22,6 +24,7 @@ import (
 	"millrace/operators"
 	"millrace/operators/content"
 	"millrace/operators/event"
+	"millrace/operators/lstm"
 	"millrace/operators/mail"
 	"millrace/operators/privacy"
 	"millrace/operators/profile"
@@ -66,6 +69,7 @@ type settings struct {
 // app is the running program. Its parts are opened in the order in which they depend
 // on each other and closed in the reverse.
 type app struct {
+	models     *modelWatch // subject models of the registry
 	s          settings
 	log        *slog.Logger
 	set        *configs.Set
@@ -384,6 +388,8 @@ func (a *app) mailer() (*operators.Mailer, error) {
 		}
 		writers[j.Config.Name] = w
 	}
+	a.models = &modelWatch{registry: lstm.NewRegistry(filepath.Join(a.s.dir, modelsDir)), writers: slices.Collect(maps.Values(writers)), log: a.log}
+	a.models.look()
 	from, err := a.from()
 	if err != nil {
 		return nil, err
@@ -473,6 +479,7 @@ func (a *app) serve(ctx context.Context, wg *sync.WaitGroup) error {
 		server.Handler = a.public()
 		a.serveHTTP(ctx, wg, a.listeners["http"], server)
 	}
+	wg.Go(func() { a.models.run(ctx) })
 	return a.serveSocket(ctx, wg)
 }
 
