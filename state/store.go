@@ -138,6 +138,9 @@ func (s *Store) openLog(o Options) error {
 	var last *segment
 	if n := len(s.wal.segments); n > 0 {
 		if last = s.wal.segments[n-1]; last.size == 0 {
+			if err := o.Disk.SyncDir(s.wal.dir); err != nil { // its name may not be on the disk yet
+				return fmt.Errorf("sync the epoch log's directory: %w", err)
+			}
 			return nil
 		}
 	}

@@ -83,11 +83,18 @@ func NewDisk(seed uint64, o DiskOptions) *Disk {
 	return &Disk{o: o, rng: rand.New(rand.NewPCG(seed, 4)), dirs: make(map[string]bool), files: make(map[string]*diskFile)}
 }
 
-// Kill is the end of the program: what was written stays, open files are gone.
+// Kill is the end of the program: what was written stays, open files are gone. What a sync
+// failed to write and nobody took back is then taken for written after all: a program
+// that finds it cannot know.
 func (d *Disk) Kill() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.run++
+	for _, f := range d.files {
+		for i := range f.since {
+			f.since[i].doomed = false
+		}
+	}
 }
 
 // PowerLoss is the end of the machine: what was not synced may be lost.
@@ -338,6 +345,7 @@ func (h *diskHandle) Sync() error {
 			doomed = append(doomed, w)
 		case w.data == nil:
 			left = left[:min(int64(len(left)), w.at)]
+			doomed = slices.DeleteFunc(doomed, func(d diskWrite) bool { return d.at >= w.at }) // taken back
 		default:
 			left = put(left, w.at, w.data)
 		}

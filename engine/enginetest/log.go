@@ -62,12 +62,13 @@ func (l *Log) Publish(at int64, id string, data []byte) bool {
 	return true
 }
 
-// Erase removes one message: its sequence is missing from then on, as when a person is
-// forgotten.
-func (l *Log) Erase(seq uint64) {
+// Skip leaves a sequence out, as when a message was erased because a person is forgotten,
+// and appends a message behind it.
+func (l *Log) Skip(at int64, data []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.all[seq-l.first] = engine.Message{}
+	l.all = append(l.all, engine.Message{})
+	l.append(at, data)
 }
 
 // Messages is everything that stands in the log.
