@@ -19,6 +19,8 @@ import (
 type machine interface {
 	// start opens store and log for a run of the program.
 	start(ctx context.Context, o state.Options) (*state.Store, engine.Source, error)
+	// freeze is called when the program was ended, before its store is closed.
+	freeze() error
 	// stopped is called when the run has ended and its store is closed; how says in which way.
 	stopped(how ending) error
 	// publish adds a message to the log, once if id is not "".
@@ -313,6 +315,11 @@ func (s *sim) round(ctx context.Context, final bool) error {
 	if err == nil {
 		if how, err = s.runEngine(ctx, store, source{src, s}, final); err != nil {
 			return errors.Join(err, store.Close())
+		}
+		if how == killed || how == powerLost {
+			if err := s.m.freeze(); err != nil {
+				return errors.Join(err, store.Close())
+			}
 		}
 		if closing := store.Close(); closing != nil && how == halted {
 			how = s.endOf(closing)

@@ -47,6 +47,8 @@ func (m *model) start(_ context.Context, o state.Options) (*state.Store, engine.
 	return store, m.log, err
 }
 
+func (m *model) freeze() error { return nil }
+
 func (m *model) stopped(how ending) error {
 	switch how {
 	case powerLost:
