@@ -144,6 +144,11 @@ func (s *Store) openLog(o Options) error {
 			return nil
 		}
 	}
+	if last != nil && o.Sync {
+		if err := last.rewrite(); err != nil {
+			return err
+		}
+	}
 	next, err := s.wal.following(last, s.wal.number)
 	if err != nil {
 		return err

@@ -145,6 +145,22 @@ func (w *wal) write(s *segment, head, body []byte) error {
 	return err
 }
 
+// rewrite writes the segment's file over with what stands in it. When a sync fails the
+// system may forget that there is something to write, and yet show it: a program that
+// finds it there and only syncs again would build on what a loss of power takes away
+// (Rebello et al., Can Applications Recover from fsync Failures?, 2020).
+func (s *segment) rewrite() error {
+	data := make([]byte, s.size)
+	_, err := s.file.ReadAt(data, 0)
+	if err == nil {
+		_, err = s.file.WriteAt(data, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("write the last segment of the epoch log over: %w", err)
+	}
+	return nil
+}
+
 // read appends a value to dst. mem is the segment's memory, as the lock showed it.
 func (v *version) read(dst []byte, mem []byte) ([]byte, error) {
 	n, size := len(dst), int(v.size)

@@ -83,18 +83,11 @@ func NewDisk(seed uint64, o DiskOptions) *Disk {
 	return &Disk{o: o, rng: rand.New(rand.NewPCG(seed, 4)), dirs: make(map[string]bool), files: make(map[string]*diskFile)}
 }
 
-// Kill is the end of the program: what was written stays, open files are gone. What a sync
-// failed to write and nobody took back is then taken for written after all: a program
-// that finds it cannot know.
+// Kill is the end of the program: what was written stays, open files are gone.
 func (d *Disk) Kill() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.run++
-	for _, f := range d.files {
-		for i := range f.since {
-			f.since[i].doomed = false
-		}
-	}
 }
 
 // PowerLoss is the end of the machine: what was not synced may be lost.

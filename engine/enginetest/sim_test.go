@@ -71,6 +71,7 @@ type sim struct {
 	crashed chan struct{}
 	trace   uint64
 	total   int // steps of all runs
+	loud    bool
 	points  map[string]int
 	ends    [4]int
 
@@ -122,13 +123,16 @@ func (s *sim) step(point string, wait, mayFail bool) error {
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, s.trace, point)
 	s.trace = h.Sum64()
+	s.tell("%d.%d %s", s.run, s.steps, point)
 	if s.steps == s.crashAt {
+		s.tell("%d.%d goes down: it %v", s.run, s.steps, s.how)
 		s.goDown()
 		s.mu.Unlock()
 		return errDown
 	}
 	var fault error
 	if mayFail && s.faultAt > 0 && s.steps >= s.faultAt {
+		s.tell("%d.%d fails", s.run, s.steps)
 		s.faultAt, fault = 0, fmt.Errorf("%s: %w", point, enginetest.ErrFault)
 	}
 	pause := time.Duration(1+s.rng.IntN(1_000_000)) * time.Nanosecond
@@ -146,6 +150,13 @@ func (s *sim) step(point string, wait, mayFail bool) error {
 		return errDown
 	}
 	return fault
+}
+
+// tell prints what happens, for those who look for the cause of a failure.
+func (s *sim) tell(format string, args ...any) {
+	if s.loud {
+		fmt.Printf("%s %s\n", time.Now().Format("01-02 15:04:05.000000000"), fmt.Sprintf(format, args...))
+	}
 }
 
 // goDown ends the program: nothing that it does from now on reaches anything.

@@ -84,6 +84,7 @@ func newSim(seed uint64, off switches) *sim {
 		points: make(map[string]int), clean: make(map[int]bool), acts: make(map[uint64][]act), lanes: make(map[string]uint64),
 		gone: make(map[uint64]bool), journal: make(map[uint64]string), crashed: make(chan struct{}),
 	}
+	s.loud = os.Getenv("MILLRACE_TRACE") != ""
 	s.power = rng.IntN(4) > 0
 	s.ref = newReference(s.spec, s.slack)
 	return s
@@ -109,7 +110,7 @@ const seedsUsual = 300
 
 // TestSimulation runs a whole engine on model parts in virtual time, as often as
 // MILLRACE_SEEDS says, with faults that a seed decides: see sim. MILLRACE_SEED plays one
-// seed alone.
+// seed alone, and MILLRACE_TRACE prints every step.
 func TestSimulation(t *testing.T) {
 	first, n := uint64(1), number(t, "MILLRACE_SEEDS", seedsUsual)
 	if testing.Short() {
