@@ -18,10 +18,6 @@ import (
 // the product do: at most once, and the moment that nobody can know of is reported as
 // unknown.
 
-// refillRace says that the outbox still reads rows from the store that the engine is
-// about to offer it (seeds 2 and 7): they are carried out twice in one run, or before
-// the engine knows of their commit. The simulation does not look for that until then.
-const refillRace = true
 
 // carryOut notes that a row was carried out, and what is wrong with that.
 func (s *sim) carryOut(v *engine.View, row engine.Row) {
@@ -32,7 +28,6 @@ func (s *sim) carryOut(v *engine.View, row engine.Row) {
 	}
 	before := s.acts[row.ID]
 	switch {
-	case refillRace && (s.gone[row.ID] || v.Watermark < row.At || len(before) > 0 && row.Kind != "mail"):
 	case s.gone[row.ID]:
 		s.fail("row %d is carried out although its removal was committed", row.ID)
 	case len(before) > 0 && row.Kind == "mail":
