@@ -99,6 +99,9 @@ func openBadger(o Options) (*badger.DB, error) {
 		if err := checkFormat(o.Dir); err != nil {
 			return nil, err
 		}
+		if err := verifyTables(o.Dir); err != nil {
+			return nil, err
+		}
 	}
 	db, err := badger.OpenManaged(badgerOptions(o))
 	for tries := 0; err != nil && isHalfDeleted(err) && !o.ReadOnly && tries < halfDeletedMax; tries++ {
