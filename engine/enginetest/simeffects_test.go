@@ -18,7 +18,6 @@ import (
 // the product do: at most once, and the moment that nobody can know of is reported as
 // unknown.
 
-
 // carryOut notes that a row was carried out, and what is wrong with that.
 func (s *sim) carryOut(v *engine.View, row engine.Row) {
 	s.mu.Lock()
