@@ -82,7 +82,8 @@ type sim struct {
 	run     int // of the program
 	clean   map[int]bool
 	power   bool // commits are synced, and power may be lost
-	acked   engineProgress
+	acked   engineProgress // of the newest commit that the engine heard of
+	found   engineProgress // of the store when it was last opened
 	acts    map[uint64][]act
 	lanes   map[string]uint64 // the newest row of each lane that was carried out
 	gone    map[uint64]bool   // rows whose removal was committed
