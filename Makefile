@@ -25,7 +25,7 @@ dev: build ## run everything with a simulated shop; ARGS="--for 40s --seed 7" pa
 	bin/millrace dev $(ARGS)
 
 test: ## run every test, the tidy test included, and 2,000 seeds of the simulation
-	MILLRACE_SEEDS=$(or $(SEEDS),2000) go test -p $(P) -timeout $(TIMEOUT) ./...
+	MILLRACE_SEEDS=$(or $(SEEDS),2000) MILLRACE_REAL_SEEDS=20 go test -p $(P) -timeout $(TIMEOUT) ./...
 
 build: ## make bin/millrace, one static binary
 	go build -ldflags '-s -w' -o bin/millrace ./cmd/millrace

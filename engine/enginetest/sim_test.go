@@ -81,7 +81,7 @@ type sim struct {
 
 	run     int // of the program
 	clean   map[int]bool
-	power   bool // commits are synced, and power may be lost
+	power   bool           // commits are synced, and power may be lost
 	acked   engineProgress // of the newest commit that the engine heard of
 	found   engineProgress // of the store when it was last opened
 	acts    map[uint64][]act
