@@ -21,8 +21,13 @@ import (
 // What the simulation stands on must behave as the real parts do: one suite for both.
 
 func TestDiskConforms(t *testing.T) {
-	t.Run("model", func(t *testing.T) { diskConforms(t, enginetest.NewDisk(1, enginetest.DiskOptions{}), "dir") })
-	t.Run("real", func(t *testing.T) { diskConforms(t, state.OSDisk{}, filepath.Join(t.TempDir(), "dir")) })
+	f := func(name string, d state.Disk, dir string) {
+		t.Run(name, func(t *testing.T) {
+			enginetest.Bubble(t, func(t *testing.T) { diskConforms(t, d, dir) })
+		})
+	}
+	f("model", enginetest.NewDisk(1, enginetest.DiskOptions{}), "dir")
+	f("real", state.OSDisk{}, filepath.Join(t.TempDir(), "dir"))
 }
 
 func diskConforms(t *testing.T, d state.Disk, dir string) {

@@ -144,7 +144,7 @@ func (s *sim) step(point string, wait, mayFail bool) error {
 	if !wait {
 		return fault
 	}
-	time.Sleep(pause)
+	<-time.After(pause) // virtual: every simulation runs in a bubble
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down {
