@@ -13,9 +13,10 @@ ARGS     ?=
 P        ?= 2
 TIMEOUT  ?= 10m
 FUZZTIME ?= 20000x
+SEEDS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: dev test build race fuzz lint fmt bench eval soak clean help
+.PHONY: dev test build race fuzz lint fmt bench eval soak crash clean help
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,8 +24,8 @@ help: ## print this list
 dev: build ## run everything with a simulated shop; ARGS="--for 40s --seed 7" passes flags
 	bin/millrace dev $(ARGS)
 
-test: ## run every test, the tidy test included
-	go test -p $(P) -timeout $(TIMEOUT) ./...
+test: ## run every test, the tidy test included, and 2,000 seeds of the simulation
+	MILLRACE_SEEDS=$(or $(SEEDS),2000) MILLRACE_REAL_SEEDS=20 go test -p $(P) -timeout $(TIMEOUT) ./...
 
 build: ## make bin/millrace, one static binary
 	go build -ldflags '-s -w' -o bin/millrace ./cmd/millrace
@@ -53,8 +54,13 @@ bench: ## measure: events per second and CPU seconds per million events, and eac
 eval: build ## train the subject model anew and print how well it heeds its condition
 	bin/millrace train --out bin/subject.safetensors
 
+crash: ## simulate 100 seeds on the real parts, then kill the real program over 100 times
+	MILLRACE_REAL_SEEDS=$(or $(SEEDS),100) go test -count 1 -v -timeout 30m -run 'TestSimulationReal' ./engine/enginetest
+	go test -count 3 -v -timeout 60m -run 'TestCrash$$' ./cmd/millrace
+
 # Short forms of the simulations are ordinary tests; MILLRACE_SOAK makes them full size.
-soak: ## run the long simulations: false alarms, guardrails, bandits, coverage of intervals
+soak: ## run the long simulations; SEEDS=100000 says for how many seeds the engine is simulated
+	MILLRACE_SEEDS=$(or $(SEEDS),20000) go test -count 1 -v -timeout 24h -run 'TestSimulation$$' ./engine/enginetest
 	MILLRACE_SOAK=1 go test -count 1 -v -timeout 60m -run 'TestNull|TestGuardrail|TestBandit|TestPlanned|TestWeighted|TestPolicy|TestShrink|TestUplift|TestLinear|TestRamp|TestUniform|TestLayer' ./operators/experiment
 
 clean: ## remove what was built; the data directory stays

@@ -47,6 +47,14 @@ func rowKey(id uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{state.SpaceOutbox}, id)
 }
 
+// rowID is the number of the row under a key, 0 if it is none.
+func rowID(key []byte) uint64 {
+	if len(key) != 9 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(key[1:])
+}
+
 // appendRow encodes a row: version, at, and the three strings with their lengths.
 func appendRow(b []byte, r *Row) []byte {
 	b = append(b, 1)
@@ -99,6 +107,7 @@ type pool struct {
 	busy       map[string]bool     // lanes with a row being carried out
 	cursor     uint64              // rows up to here are or were in the window
 	behind     bool                // the store has rows after cursor
+	known      uint64              // the newest row that the engine knows to be committed
 	unresolved int                 // committed rows without an outcome
 	reported   map[uint64]struct{} // rows whose receipt is on its way through the log
 	remove     []uint64            // rows for the next epoch to remove
@@ -125,8 +134,9 @@ func newPool(store *state.Store, limit int) *pool {
 
 // open counts the rows that an earlier run left behind.
 func (p *pool) open(read *state.Reader) error {
-	err := read.Scan([]byte{state.SpaceOutbox}, nil, func(_, _ []byte) bool {
+	err := read.Scan([]byte{state.SpaceOutbox}, nil, func(key, _ []byte) bool {
 		p.unresolved++
+		p.known = rowID(key)
 		return true
 	})
 	p.behind = p.unresolved > 0
@@ -153,6 +163,7 @@ func (p *pool) offer(rows []Row) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unresolved += len(rows)
+	p.known = rows[len(rows)-1].ID
 	for i := range rows {
 		if p.behind || len(p.window) >= p.max {
 			p.behind = true
@@ -325,12 +336,16 @@ func (p *pool) release(w *work) {
 	delete(p.busy, w.row.Lane)
 }
 
-// refill reads rows behind the cursor from the store into the window.
+// refill reads rows behind the cursor from the store into the window, as far as the
+// engine knows of them: what it does not, it will still offer.
 func (p *pool) refill() {
 	v := p.store.Snapshot()
 	defer v.Close()
 	more := false
 	err := v.Scan([]byte{state.SpaceOutbox}, rowKey(p.cursor+1), func(key, value []byte) bool {
+		if rowID(key) > p.known {
+			return false
+		}
 		if len(p.window) >= p.max {
 			more = true
 			return false

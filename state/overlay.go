@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
@@ -263,7 +262,7 @@ func (s *Store) forget(seg *segment, moved []*entry) error {
 	if seg.path == "" {
 		return nil
 	}
-	if err := os.Remove(seg.path); err != nil {
+	if err := s.wal.disk.Remove(seg.path); err != nil {
 		return fmt.Errorf("remove a segment of the epoch log: %w", err)
 	}
 	return nil

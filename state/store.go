@@ -21,11 +21,18 @@ type Options struct {
 	ReadOnly bool
 	MemTable int64 // bytes of a Badger memtable
 	LogBytes int64 // of the epoch log: what is older moves to Badger
+
+	// For simulations of a crash.
+	Disk Disk  // where the epoch log is kept; nil is the file system
+	Base *Base // stands in for Badger in Dir, which then only names the epoch log's files on Disk
 }
 
 func (o Options) withDefaults() Options {
 	if o.MemTable == 0 {
 		o.MemTable = 64 << 20 // larger ones were no faster
+	}
+	if o.Disk == nil {
+		o.Disk = OSDisk{}
 	}
 	if o.LogBytes == 0 {
 		o.LogBytes = 256 << 20 // a quarter of a million changes of persons; read in half a second at the start
@@ -40,6 +47,7 @@ var ErrLocked = errors.New("another process has the data directory open")
 // only one goroutine at a time may call Commit.
 type Store struct {
 	db       *badger.DB
+	lent     bool // db is that of a Base, who closes it
 	logBytes int64
 	part     int64 // size at which a segment of the epoch log is full
 
@@ -61,11 +69,37 @@ type Store struct {
 // millrace wrote the directory and ErrLocked when another process has it open.
 func Open(o Options) (*Store, error) {
 	o = o.withDefaults()
+	db, err := openBadger(o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		db: db, lent: o.Base != nil, logBytes: o.LogBytes, part: max(o.LogBytes/16, 1), baseTs: db.MaxVersion(),
+		snapshots: make(map[*Snapshot]struct{}), readers: make(map[*Snapshot]struct{}),
+		wake: make(chan struct{}, 1), merged: make(chan struct{}),
+	}
+	s.room = sync.NewCond(s.mu.RLocker())
+	if err := s.openLog(o); err != nil {
+		return nil, errors.Join(err, s.closeFiles())
+	}
+	go s.merging()
+	s.mayMerge()
+	return s, nil
+}
+
+// openBadger opens or makes the Badger in o.Dir.
+func openBadger(o Options) (*badger.DB, error) {
+	if o.Base != nil {
+		return o.Base.db, nil
+	}
 	if o.Dir != "" {
 		if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make the state directory: %w", err)
 		}
 		if err := checkFormat(o.Dir); err != nil {
+			return nil, err
+		}
+		if err := verifyTables(o.Dir); err != nil {
 			return nil, err
 		}
 	}
@@ -79,32 +113,21 @@ func Open(o Options) (*Store, error) {
 		}
 		return nil, fmt.Errorf("open the state in %s: %w", o.Dir, err)
 	}
-	s := &Store{
-		db: db, logBytes: o.LogBytes, part: max(o.LogBytes/16, 1), baseTs: db.MaxVersion(),
-		snapshots: make(map[*Snapshot]struct{}), readers: make(map[*Snapshot]struct{}),
-		wake: make(chan struct{}, 1), merged: make(chan struct{}),
-	}
-	s.room = sync.NewCond(s.mu.RLocker())
-	if err := s.openLog(o); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	go s.merging()
-	s.mayMerge()
-	return s, nil
+	return db, nil
 }
 
 // openLog reads the epoch log and begins a new segment of it.
 func (s *Store) openLog(o Options) error {
-	s.wal.sync = o.Sync
+	s.wal.sync, s.wal.disk = o.Sync, o.Disk
 	if o.Dir != "" {
 		s.wal.dir = filepath.Join(o.Dir, "epochs")
 		if !o.ReadOnly {
-			if err := os.MkdirAll(s.wal.dir, 0o700); err != nil {
+			if err := o.Disk.MakeDir(s.wal.dir); err != nil {
 				return fmt.Errorf("make the directory of the epoch log: %w", err)
 			}
 		}
 		var err error
-		if s.wal.segments, err = openSegments(s.wal.dir, o.ReadOnly); err != nil {
+		if s.wal.segments, err = openSegments(o.Disk, s.wal.dir, o.ReadOnly); err != nil {
 			return err
 		}
 		if err := s.replay(o.ReadOnly); err != nil {
@@ -118,7 +141,15 @@ func (s *Store) openLog(o Options) error {
 	var last *segment
 	if n := len(s.wal.segments); n > 0 {
 		if last = s.wal.segments[n-1]; last.size == 0 {
+			if err := o.Disk.SyncDir(s.wal.dir); err != nil { // its name may not be on the disk yet
+				return fmt.Errorf("sync the epoch log's directory: %w", err)
+			}
 			return nil
+		}
+	}
+	if last != nil && o.Sync {
+		if err := last.rewrite(); err != nil {
+			return err
 		}
 	}
 	next, err := s.wal.following(last, s.wal.number)
@@ -173,21 +204,27 @@ func isHalfDeleted(err error) bool {
 func (s *Store) Close() error {
 	close(s.wake)
 	<-s.merged
+	if err := s.closeFiles(); err != nil {
+		return fmt.Errorf("close the state: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) closeFiles() error {
 	var errs []error
-	for _, seg := range s.wal.segments {
+	for i, seg := range s.wal.segments {
 		if seg.file == nil {
 			continue
 		}
-		if seg == s.wal.active() && s.broken == nil {
+		if i == len(s.wal.segments)-1 && s.broken == nil {
 			errs = append(errs, seg.file.Sync())
 		}
 		errs = append(errs, seg.file.Close())
 	}
-	errs = append(errs, s.db.Close())
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("close the state: %w", err)
+	if !s.lent {
+		errs = append(errs, s.db.Close())
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Get appends the value of key to dst and says whether there is one.

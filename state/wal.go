@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -40,7 +39,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli) //nolint:gochecknoglobals // 
 type segment struct {
 	id   uint64
 	path string
-	file *os.File
+	file DiskFile
 	mem  []byte
 	size int64
 	base uint64 // number of the last record before it
@@ -51,6 +50,7 @@ type segment struct {
 // only the goroutine that commits changes them, but for the removal of old segments.
 type wal struct {
 	dir      string // "" keeps it in memory
+	disk     Disk
 	sync     bool
 	segments []*segment // oldest first; the last one is appended to
 	number   uint64     // of the last record
@@ -83,24 +83,15 @@ func (w *wal) following(last *segment, number uint64) (*segment, error) {
 		}
 	}
 	s.path = filepath.Join(w.dir, fmt.Sprintf("%012d-%d.log", s.id, s.base))
-	f, err := os.OpenFile(s.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := w.disk.Create(s.path)
 	if err != nil {
 		return nil, fmt.Errorf("begin a segment of the epoch log: %w", err)
 	}
 	s.file = f
-	return s, syncDir(w.dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // ours
-	if err != nil {
-		return fmt.Errorf("sync the epoch log's directory: %w", err)
+	if err := w.disk.SyncDir(w.dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("sync the epoch log's directory: %w", err), f.Close())
 	}
-	defer func() { _ = d.Close() }()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sync the epoch log's directory: %w", err)
-	}
-	return nil
+	return s, nil
 }
 
 // encode makes the head and the table of a record. They are valid until the next call.
@@ -154,6 +145,22 @@ func (w *wal) write(s *segment, head, body []byte) error {
 	return err
 }
 
+// rewrite writes the segment's file over with what stands in it. When a sync fails the
+// system may forget that there is something to write, and yet show it: a program that
+// finds it there and only syncs again would build on what a loss of power takes away
+// (Rebello et al., Can Applications Recover from fsync Failures?, 2020).
+func (s *segment) rewrite() error {
+	data := make([]byte, s.size)
+	_, err := s.file.ReadAt(data, 0)
+	if err == nil {
+		_, err = s.file.WriteAt(data, 0)
+	}
+	if err != nil {
+		return fmt.Errorf("write the last segment of the epoch log over: %w", err)
+	}
+	return nil
+}
+
 // read appends a value to dst. mem is the segment's memory, as the lock showed it.
 func (v *version) read(dst []byte, mem []byte) ([]byte, error) {
 	n, size := len(dst), int(v.size)
@@ -189,7 +196,7 @@ func (s *segment) each(tail bool, fn func(number uint64, key, value []byte, at i
 			why = "a record is out of its turn"
 		}
 		if why != "" {
-			if tail && isTorn(data[at:]) {
+			if tail && isTorn(data[at:], last) {
 				return last, at, nil
 			}
 			return last, -1, fmt.Errorf("%w: %s: %s at byte %d", ErrDamaged, s.path, why, at)
@@ -236,22 +243,14 @@ func cutRecord(data []byte) (h recordHead, body []byte, why string) {
 	return h, body, ""
 }
 
-// isTorn tells whether what cannot be read is the last thing in its file and may be what
-// a crash left of a record that was being written: shorter than it says, or not all
-// there, and be it that its head is missing and what stands behind it is not. A record
-// with another one behind it was whole once.
-func isTorn(data []byte) bool {
-	if len(data) < headBytes {
-		return true
-	}
-	if isHead(data) {
-		return headBytes+int64(binary.LittleEndian.Uint32(data)) >= int64(len(data))
-	}
-	if [headBytes]byte(data) != [headBytes]byte{} {
-		return false
-	}
-	for at := headBytes; at+headBytes <= len(data); at++ {
-		if isHead(data[at:]) {
+// isTorn tells whether what cannot be read behind the record of number last may be what
+// a crash left of records that were being written. A disk keeps the pieces of what was
+// not synced in any order, so anything may stand there, but for a whole record: before
+// that one was begun, the one that cannot be read was whole.
+func isTorn(data []byte, last uint64) bool {
+	for at := range data {
+		h, _, why := cutRecord(data[at:])
+		if why == "" && (at == 0 || h.number > last) {
 			return false
 		}
 	}
@@ -328,8 +327,8 @@ func segmentNamed(name string) *segment {
 }
 
 // openSegments finds the segments of a directory, oldest first.
-func openSegments(dir string, readOnly bool) ([]*segment, error) {
-	names, err := os.ReadDir(dir)
+func openSegments(disk Disk, dir string, readOnly bool) ([]*segment, error) {
+	names, err := disk.List(dir)
 	if errors.Is(err, fs.ErrNotExist) && readOnly {
 		return nil, nil
 	}
@@ -337,25 +336,18 @@ func openSegments(dir string, readOnly bool) ([]*segment, error) {
 		return nil, fmt.Errorf("open the epoch log: %w", err)
 	}
 	var found []*segment
-	for _, n := range names { // sorted by name
-		s := segmentNamed(n.Name())
+	for _, name := range names { // sorted
+		s := segmentNamed(name)
 		if s == nil {
 			continue
 		}
-		s.path = filepath.Join(dir, n.Name())
-		flag := os.O_RDWR
-		if readOnly {
-			flag = os.O_RDONLY
-		}
-		var err error
-		if s.file, err = os.OpenFile(s.path, flag, 0); err != nil {
+		s.path = filepath.Join(dir, name)
+		if s.file, err = disk.Open(s.path, readOnly); err != nil {
 			return nil, fmt.Errorf("open the epoch log: %w", err)
 		}
-		info, err := s.file.Stat()
-		if err != nil {
+		if s.size, err = s.file.Size(); err != nil {
 			return nil, fmt.Errorf("open the epoch log: %w", err)
 		}
-		s.size = info.Size()
 		found = append(found, s)
 	}
 	return found, nil

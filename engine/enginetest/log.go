@@ -18,8 +18,12 @@ type Log struct {
 	first   uint64
 	all     []engine.Message
 	next    int
+	seen    map[string]int64 // ids of published messages, and when they were stored
 	changed chan struct{}
 }
+
+// dedupMillis is how long the log remembers the id of a message, as the real one.
+const dedupMillis = 2 * 60 * 1000
 
 // NewLog makes an empty log.
 func NewLog() *Log {
@@ -31,11 +35,53 @@ func NewLog() *Log {
 func (l *Log) Append(at int64, data []byte) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.append(at, data)
+}
+
+func (l *Log) append(at int64, data []byte) uint64 {
 	seq := l.first + uint64(len(l.all))
 	l.all = append(l.all, engine.Message{Seq: seq, Time: at, Data: data})
 	close(l.changed)
 	l.changed = make(chan struct{})
 	return seq
+}
+
+// Publish adds a message unless one with the same id was published within two minutes,
+// as the real log does; it answers whether it was stored.
+func (l *Log) Publish(at int64, id string, data []byte) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if stored, ok := l.seen[id]; ok && at-stored < dedupMillis {
+		return false
+	}
+	if l.seen == nil {
+		l.seen = make(map[string]int64)
+	}
+	l.seen[id] = at
+	l.append(at, data)
+	return true
+}
+
+// Skip leaves a sequence out, as when a message was erased because a person is forgotten,
+// and appends a message behind it.
+func (l *Log) Skip(at int64, data []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, engine.Message{})
+	l.append(at, data)
+}
+
+// Messages is everything that stands in the log.
+func (l *Log) Messages() []engine.Message {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []engine.Message
+	for _, m := range l.all {
+		if m.Seq != 0 {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // Last is the sequence of the newest message. It is what engine.Options.LogEnd wants.
@@ -91,7 +137,7 @@ func (l *Log) check(from engine.Position, last uint64) error {
 		return engine.ErrLogRewound
 	case from.Seq+1 < l.first:
 		return engine.ErrLogTrimmed
-	case from.Seq >= l.first && engine.HashMessage(l.all[from.Seq-l.first].Data) != from.Hash:
+	case from.Seq >= l.first && l.all[from.Seq-l.first].Seq != 0 && engine.HashMessage(l.all[from.Seq-l.first].Data) != from.Hash:
 		return engine.ErrLogDiffers
 	}
 	return nil
@@ -102,9 +148,11 @@ func (l *Log) Next(ctx context.Context, buf []engine.Message) (int, error) {
 	for {
 		l.mu.Lock()
 		n := 0
-		if l.next < len(l.all) {
-			n = copy(buf, l.all[l.next:])
-			l.next += n
+		for n < len(buf) && l.next < len(l.all) {
+			if buf[n] = l.all[l.next]; buf[n].Seq != 0 {
+				n++
+			}
+			l.next++
 		}
 		changed := l.changed
 		l.mu.Unlock()
