@@ -55,7 +55,7 @@ eval: build ## train the subject model anew and print how well it heeds its cond
 
 # Short forms of the simulations are ordinary tests; MILLRACE_SOAK makes them full size.
 soak: ## run the long simulations: false alarms, guardrails, bandits, coverage of intervals
-	MILLRACE_SOAK=1 go test -count 1 -v -timeout 60m -run 'TestNull|TestGuardrail|TestBandit|TestPlanned|TestWeighted|TestPolicy|TestShrink|TestUplift|TestLinear|TestRamp|TestUniform|TestLayer' ./operators/experiment
+	MILLRACE_SOAK=1 go test -count 1 -v -timeout 60m -run 'TestNull|TestEngine|TestGuardrail|TestBandit|TestPlanned|TestWeighted|TestPolicy|TestShrink|TestUplift|TestLinear|TestRamp|TestUniform|TestLayer' ./operators/experiment
 
 clean: ## remove what was built; the data directory stays
 	rm -rf bin coverage.out

@@ -162,7 +162,9 @@ func (p *Progress) guard(r *Running, watermark int64) []int {
 				control = p.harm(base, i)
 			}
 			g := r.guards[r.Metrics[i].Name]
-			g.Alpha = 0.05 / float64(len(r.harms)*len(r.Variants)) // one harmless experiment in twenty, whatever is watched
+			// Shared between the arms; of each harm on its own, as is usual for guardrails: a
+			// stop too many costs less than a harm that is not seen.
+			g.Alpha = 0.05 / float64(max(1, len(r.Variants)-1))
 			if a := g.Look(control, p.harm(arm, i)); a.Stop {
 				p.Alerts[arm] = Alert{r.Metrics[i].Name, a.Reason, watermark}
 				stopped = append(stopped, arm)
