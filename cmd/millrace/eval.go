@@ -7,6 +7,7 @@ func newEval() *cobra.Command {
 	cmd.AddCommand(
 		newEvalProfile(),
 		newEvalRecommend(),
+		newEvalUpworthy(),
 	)
 	return cmd
 }
