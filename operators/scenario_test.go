@@ -21,6 +21,7 @@ import (
 	"millrace/configs"
 	"millrace/engine"
 	"millrace/engine/enginetest"
+	"millrace/operators"
 	"millrace/operators/event"
 	"millrace/operators/mail"
 	"millrace/state"
@@ -135,6 +136,10 @@ func (s *scene) line(f []string) {
 		s.person(f[1], f[2], f[3:])
 		return
 	}
+	if variant, ok := strings.CutPrefix(strings.Join(f[2:], " "), "guardrail "); ok {
+		s.guardrail(variant)
+		return
+	}
 	switch strings.Join(f[2:], " ") {
 	case "mail down":
 		s.down.Store(true)
@@ -226,6 +231,24 @@ func (s *scene) verb(e map[string]any, verb string, words []string) {
 		e["event"] = "Unsubscribed"
 	default:
 		s.t.Fatalf("people do not %q", verb)
+	}
+}
+
+// guardrail asks to stop a variant of the only experiment, or all of it, as the
+// experiment's operator does.
+func (s *scene) guardrail(variant string) {
+	v := s.Engine.View()
+	defer v.Close()
+	all, err := s.pipeline.Figures(v)
+	s.check(err)
+	stop := event.Stop{Experiment: all[0].Experiment + "@" + all[0].Phase, Variant: variant, Metric: "unsubscribe", Reason: "too many", At: time.Now().UnixMilli()}
+	if variant == "all" {
+		stop.Variant = ""
+	}
+	body := encode(s.t, stop)
+	result, _, err := operators.StopHandler(s.publish)(s.t.Context(), v, engine.Row{Body: body})
+	if s.check(err); result != engine.Removed {
+		s.t.Fatalf("a stop ended as %d", result)
 	}
 }
 

@@ -74,6 +74,9 @@ func (p *Progress) Figures(r *Running, stops *Stops, watermark int64, epoch uint
 		if stop := p.Alerts[arm]; stop.Metric != "" {
 			a.Stopped = stop.Metric + ": " + stop.Reason
 		}
+		if a.Stopped == "" && stops.Arm(a.Name) {
+			a.Stopped = "by the log"
+		}
 		for i := range r.Metrics {
 			a.Metrics[i] = p.figure(r, arm, base, i)
 		}
