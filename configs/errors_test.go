@@ -318,3 +318,17 @@ d/shop2.yaml:2:1: shop: got a second shop, d/shop.yaml is one already`
 		"d/e/g.yml:2:1: pipelines: unknown key \"pipelines\", expected shop or pipeline (did you mean \"pipeline\"?)\n"+shops)
 	f("d/none.yaml", "d/none.yaml: cannot be read: file does not exist")
 }
+
+// Two journeys cannot share an experiment: their counts would be one.
+func TestExperimentTwice(t *testing.T) {
+	first := strings.ReplaceAll(base, "pipeline: cart", "pipeline: other") + "experiment: {id: words}\n"
+	second := base + "experiment: {id: words}\n"
+	loader, err := NewLoader(Options{FS: fstest.MapFS{"a.yaml": {Data: []byte(first)}, "b.yaml": {Data: []byte(second)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "b.yaml:21:18: experiment.id: the experiment words is that of a.yaml"
+	if got := loader.Check("a.yaml", "b.yaml").Error(); got != want {
+		t.Fatalf("got %s\nwant %s", got, want)
+	}
+}
