@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -230,8 +231,8 @@ func lineOf(e *Experiment, arm int, x func(time.Time) float64, y func(float64) f
 		upper.WriteString(pen + at + " " + coordinate(y(m.Hi)))
 		lower = append(lower, "L"+at+" "+coordinate(y(m.Lo)))
 	}
-	for i := len(lower) - 1; i >= 0; i-- {
-		upper.WriteString(lower[i])
+	for _, l := range slices.Backward(lower) {
+		upper.WriteString(l)
 	}
 	l.Line = line.String()
 	if l.Line != "" {

@@ -65,9 +65,7 @@ func watch(r *experiment.Running, m *configs.Measure) {
 	}
 	if m.Goal.Within > 0 {
 		windows = map[string]time.Duration{goal: m.Goal.Within}
-		for name, w := range m.Windows {
-			windows[name] = w
-		}
+		maps.Copy(windows, m.Windows)
 	}
 	if m.Goal.Value != "" {
 		goal = experiment.MetricRevenue

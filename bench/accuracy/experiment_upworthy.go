@@ -63,7 +63,7 @@ func readExperimentFile(name string, at map[string]int, all *[]ExperimentTest) e
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // read only
 	in := io.Reader(f)
 	if filepath.Ext(name) == ".gz" {
 		if in, err = gzip.NewReader(f); err != nil {
@@ -185,15 +185,15 @@ func (r *ExperimentResult) call(all []replayed) {
 		}
 		return out
 	}
-	fixed, any := column(func(x *replayed) float64 { return x.each }), column(func(x *replayed) float64 { return x.end })
+	fixed, always := column(func(x *replayed) float64 { return x.each }), column(func(x *replayed) float64 { return x.end })
 	count("plain t-test at any look, nothing corrected", column(func(x *replayed) float64 { return x.peeked }))
 	count("plain t-test at the end, nothing corrected", column(func(x *replayed) float64 { return x.fixed }))
 	count("plain t-test at the end, arms corrected", fixed)
 	count("  and Holm over the tests", experiment.Holm(fixed))
 	count("  and Benjamini-Hochberg over the tests", experiment.BenjaminiHochberg(fixed))
-	count("any-time sequence at any look, arms corrected", any)
-	count("  and Holm over the tests", experiment.Holm(any))
-	count("  and Benjamini-Hochberg over the tests", experiment.BenjaminiHochberg(any))
+	count("any-time sequence at any look, arms corrected", always)
+	count("  and Holm over the tests", experiment.Holm(always))
+	count("  and Benjamini-Hochberg over the tests", experiment.BenjaminiHochberg(always))
 	n := 0
 	for _, called := range experiment.EBenjaminiHochberg(column(func(x *replayed) float64 { return x.logE }), r.Alpha) {
 		if called {
@@ -277,7 +277,8 @@ func replayExperiment(t *ExperimentTest, alpha float64, rng *rand.Rand) (replaye
 	}
 	p.Look(r, 1)
 	out.peeked = math.Min(out.peeked, leastFixed(r, &p, alpha))
-	return out, out.finish(t, r, &p, alpha)
+	out.finish(t, r, &p, alpha)
+	return out, nil
 }
 
 // leastFixed is the least p-value of the plain t-test over the arms.
@@ -292,7 +293,7 @@ func leastFixed(r *experiment.Running, p *experiment.Progress, alpha float64) fl
 }
 
 // finish takes what is left at the end, and compares it with sums that were never streamed.
-func (x *replayed) finish(t *ExperimentTest, r *experiment.Running, p *experiment.Progress, alpha float64) error {
+func (x *replayed) finish(t *ExperimentTest, r *experiment.Running, p *experiment.Progress, alpha float64) {
 	m := &r.Metrics[0]
 	batch := make([]experiment.Moments, len(t.Arms))
 	for arm, a := range t.Arms {
@@ -317,7 +318,6 @@ func (x *replayed) finish(t *ExperimentTest, r *experiment.Running, p *experimen
 	x.fixed = leastFixed(r, p, alpha)
 	x.end, x.each = math.Min(1, k*x.end), math.Min(1, k*x.fixed)
 	x.logE, x.shares, x.looks = math.Log(e/k), p.SRM, p.Looks
-	return nil
 }
 
 // WriteExperimentTable prints the figures for people.

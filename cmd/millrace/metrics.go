@@ -162,7 +162,7 @@ func (m *collector) mail() {
 // experiments declares the figures of the experiments. Names of experiments, variants and
 // metrics come from the configuration: there are at most a few dozen.
 func (m *collector) experiments() {
-	each := func(name, help string, labels []string, kind prometheus.ValueType, emit func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm)) {
+	each := func(name, help string, labels []string, emit func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm)) {
 		if m.app.metering == nil {
 			return
 		}
@@ -173,30 +173,30 @@ func (m *collector) experiments() {
 					emit(send, &all[i], &all[i].Arms[arm])
 				}
 			}
-		}, kind)
+		}, prometheus.GaugeValue)
 	}
 	arm := []string{"experiment", "variant"}
-	each("millrace_experiment_units", "People of an experiment's variant in the present phase.", arm, prometheus.GaugeValue,
+	each("millrace_experiment_units", "People of an experiment's variant in the present phase.", arm,
 		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
 			send(float64(a.Units), f.Experiment, a.Name)
 		})
-	each("millrace_experiment_outcomes", "Outcomes of a variant's people; money in the smallest unit.", append(arm, "metric"), prometheus.GaugeValue,
+	each("millrace_experiment_outcomes", "Outcomes of a variant's people; money in the smallest unit.", append(arm, "metric"),
 		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
 			for i := range a.Metrics {
 				send(float64(a.Metrics[i].Sum), f.Experiment, a.Name, a.Metrics[i].Name)
 			}
 		})
-	each("millrace_experiment_goal_p", "Least any-time p-value of a variant's goal against the baseline.", arm, prometheus.GaugeValue,
+	each("millrace_experiment_goal_p", "Least any-time p-value of a variant's goal against the baseline.", arm,
 		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
 			send(a.P, f.Experiment, a.Name)
 		})
-	each("millrace_experiment_shares_p", "Least any-time p-value that people arrive in the planned shares.", []string{"experiment"}, prometheus.GaugeValue,
+	each("millrace_experiment_shares_p", "Least any-time p-value that people arrive in the planned shares.", []string{"experiment"},
 		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
 			if a.Name == f.Arms[0].Name {
 				send(f.SharesP, f.Experiment)
 			}
 		})
-	each("millrace_experiment_stopped", "1 for a variant that a guardrail stopped.", arm, prometheus.GaugeValue,
+	each("millrace_experiment_stopped", "1 for a variant that a guardrail stopped.", arm,
 		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
 			stopped := 0.0
 			if a.Stopped != "" {

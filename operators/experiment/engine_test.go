@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -213,9 +214,7 @@ func process(t rapid.TB, running map[string]*experiment.Running, all []step, c c
 			t.Fatal(err)
 		}
 		err = e.Run(context.Background())
-		for id, why := range last.reasons {
-			out.reasons[id] = why
-		}
+		maps.Copy(out.reasons, last.reasons)
 		if err == nil {
 			break
 		}

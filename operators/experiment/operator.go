@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 
 	"millrace/engine"
 	"millrace/operators/event"
@@ -172,14 +173,7 @@ func (r *Running) values(u *Unit, dst []Values) []Values {
 }
 
 // sent tells whether a mail is one of the enrolment's.
-func (e *Enrolment) sent(hash uint64) bool {
-	for _, m := range e.Mails {
-		if m == hash {
-			return true
-		}
-	}
-	return false
-}
+func (e *Enrolment) sent(hash uint64) bool { return slices.Contains(e.Mails, hash) }
 
 // Hash is the identity of an outcome or a decision.
 func Hash(kind, id string) uint64 {
@@ -242,14 +236,7 @@ type Stops struct {
 }
 
 // Arm tells whether a variant was stopped.
-func (s *Stops) Arm(name string) bool {
-	for _, a := range s.Arms {
-		if a == name {
-			return true
-		}
-	}
-	return false
-}
+func (s *Stops) Arm(name string) bool { return slices.Contains(s.Arms, name) }
 
 // AppendTo appends the stored form.
 func (s *Stops) AppendTo(b []byte) []byte {

@@ -165,12 +165,10 @@ func (r *Running) Held(unit string) bool {
 // whether it counts. A unit outside of the coverage has the fallback's content and counts
 // nowhere; if it is held out it gets nothing all the same.
 func (r *Running) Place(unit, before string) Placement {
-	covered := true
 	p := Placement{Arm: -1, Variant: r.Fallback}
 	if r.Held(unit) {
-		covered = r.Coverage >= 1 || Bucket(r.Seed, unit) < r.Coverage
 		p.Variant, p.Held = ArmHoldout, true
-		if covered {
+		if r.Coverage >= 1 || Bucket(r.Seed, unit) < r.Coverage {
 			p.Arm = r.Arm(ArmHoldout)
 		}
 	} else {
