@@ -471,6 +471,45 @@ func TestEngineStop(t *testing.T) {
 	}
 }
 
+// TestHoldoutOnly: a journey without variants is compared with its holdout. That those
+// who get no mail do not unsubscribe is no alarm; a rate above the bound of the file is one,
+// and stops the journey.
+func TestHoldoutOnly(t *testing.T) {
+	f := func(ceiling float64, want string) {
+		t.Helper()
+		r := &experiment.Running{
+			Experiment: experiment.Experiment{
+				Name: "e", Seed: "e", Coverage: 1, Variants: []experiment.Variant{{Name: experiment.ArmMail, Weight: 1}},
+				Holdouts: []experiment.Holdout{{Seed: "a", Share: 0.1}, {Seed: "b", Share: 0.1}},
+			},
+			Metrics: experiment.Watch(nil), Goal: 3, Ceilings: map[string]float64{experiment.OutcomeUnsubscribe: ceiling},
+		}
+		if err := r.Start(); err != nil {
+			t.Fatal(err)
+		}
+		var all []step
+		for i := range 100 {
+			all = append(all, step{Key: r.Key(), At: int64(i+1) * 60_000, Batch: []batch{{Units: 81, Orders: 8, Unsubscribes: 1}, {Units: 19, Orders: 1}}})
+		}
+		out := process(t, map[string]*experiment.Running{"p": r}, all, cut{})
+		p := out.read(r.Key())
+		got := ""
+		for _, s := range out.stops {
+			got += s.Variant + "/" + s.Metric
+		}
+		if got != want {
+			t.Fatalf("a ceiling of %v: stopped %q, want %q", ceiling, got, want)
+		}
+		g := p.Figures(r, &experiment.Stops{}, 5*24*3600_000, 1)
+		if mail := g.Arms[0]; g.Baseline != experiment.ArmHoldout || mail.P >= 0.05 || want == "" && mail.Verdict != experiment.Ship || want != "" && mail.Verdict != experiment.Rollback {
+			t.Fatalf("%+v", g)
+		}
+	}
+	f(0, "")
+	f(0.02, "")
+	f(0.005, "/unsubscribe")
+}
+
 // TestPhase: new weights begin new counts, and nobody who was enrolled moves or counts
 // again.
 func TestPhase(t *testing.T) {

@@ -124,7 +124,7 @@ func (p *Progress) verdict(r *Running, f *Figures, a *Arm, arm, base int) Verdic
 			e.Goal.Effect = *g.Effect
 		}
 		for _, i := range r.harms {
-			if m := &a.Metrics[i]; m.Lo != nil && *m.Lo > 0 {
+			if m := &a.Metrics[i]; r.arms[base] != ArmHoldout && m.Lo != nil && *m.Lo > 0 {
 				e.Worsening = true
 			}
 		}

@@ -157,8 +157,8 @@ func (p *Progress) guard(r *Running, watermark int64) []int {
 			continue
 		}
 		for _, i := range r.harms {
-			control := Harm{}
-			if arm != base {
+			control := Harm{}                              // compared with nothing: the ceiling alone counts
+			if arm != base && r.arms[base] != ArmHoldout { // whoever gets no mail has none to complain of
 				control = p.harm(base, i)
 			}
 			g := r.guards[r.Metrics[i].Name]
