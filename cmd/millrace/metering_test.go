@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"slices"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"millrace/operators/experiment"
 )
@@ -71,5 +74,25 @@ func TestMetering(t *testing.T) {
 	shown, err := consoleExperiments{m}.Experiments(t.Context())
 	if err != nil || len(shown) != 1 || len(shown[0].Arms) != 2 || len(shown[0].Past) != len(past) || len(shown[0].Arms[1].Message) == 0 {
 		t.Fatalf("%+v, %v", shown, err)
+	}
+
+	c := &collector{app: &app{metering: m}}
+	c.experiments()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(c)
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := make(map[string]int)
+	for _, f := range families {
+		series[f.GetName()] = len(f.GetMetric())
+	}
+	wanted := map[string]int{
+		"millrace_experiment_units": 2, "millrace_experiment_outcomes": 16, "millrace_experiment_goal_p": 2,
+		"millrace_experiment_shares_p": 1, "millrace_experiment_stopped": 2,
+	}
+	if !maps.Equal(series, wanted) {
+		t.Fatalf("got %v, want %v", series, wanted)
 	}
 }
