@@ -19,6 +19,7 @@ import (
 	"millrace/engine/enginetest"
 	"millrace/operators"
 	"millrace/operators/event"
+	"millrace/operators/experiment"
 	"millrace/operators/privacy"
 	"millrace/operators/trigger"
 	"millrace/state"
@@ -84,7 +85,27 @@ func shopGraph(t rapid.TB, c cutting) *operators.Pipeline {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return operators.Build(operators.Options{Pseudonyms: names, Rules: rules, PeopleMax: c.Cache, ItemsMax: c.Cache})
+	return operators.Build(operators.Options{
+		Pseudonyms: names, Rules: rules, PeopleMax: c.Cache, ItemsMax: c.Cache,
+		Experiments: map[string]*experiment.Running{"cart-abandonment": subjects(t)},
+	})
+}
+
+// subjects is an experiment with the mails about carts: what is decided, and what comes of
+// it, must be the same as well.
+func subjects(t rapid.TB) *experiment.Running {
+	t.Helper()
+	r := &experiment.Running{
+		Experiment: experiment.Experiment{
+			Name: "subjects", Seed: "s", Coverage: 0.9, Holdouts: []experiment.Holdout{{Seed: "h", Share: 0.2}},
+			Variants: []experiment.Variant{{Name: "control", Weight: 0.5}, {Name: "short", Weight: 0.5}},
+		},
+		Metrics: experiment.Watch(nil), Goal: 3,
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // messages are n events of a busy little shop, a few in each message, with some that
@@ -138,7 +159,7 @@ func process(t rapid.TB, all [][]byte, c cutting) outcome {
 		o := engine.Options{
 			Source: log, Store: store, Decoder: operators.NewDecoder(event.Options{}), Graph: shopGraph(t, c).Graph,
 			EpochEvents: c.Epoch, TimersOpen: c.TimersOpen, Once: true, LogEnd: log.Last,
-			Handlers: map[string]engine.Handler{trigger.EffectMail: handle, operators.EffectDeadLetter: handle},
+			Handlers: map[string]engine.Handler{trigger.EffectMail: handle, operators.EffectDeadLetter: handle, experiment.EffectStop: handle},
 		}
 		if len(crashes) > 0 {
 			o.Committer = &failing{Store: store, left: crashes[0], written: crashes[0]%2 == 0}

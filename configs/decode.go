@@ -36,6 +36,12 @@ func (d *decoding) into(n *node, v reflect.Value, path string) {
 	case Rate:
 		d.rate(n, v, path)
 		return
+	case Percent:
+		leafText(d, n, v, path, percentTitle, parsePercent)
+		return
+	case Below:
+		leafText(d, n, v, path, belowTitle, parseBelow)
+		return
 	case *Condition:
 		if c := d.condition(n, path); c != nil {
 			v.Set(reflect.ValueOf(c))
@@ -131,6 +137,20 @@ func (d *decoding) rate(n *node, v reflect.Value, path string) {
 		return
 	}
 	v.Set(reflect.ValueOf(r))
+}
+
+// leafText reads a value that stands in the file as text of a form of its own.
+func leafText[T any](d *decoding, n *node, v reflect.Value, path, title string, parse func(string) (T, error)) {
+	s, ok := n.text()
+	if !ok {
+		return
+	}
+	x, err := parse(s)
+	if err != nil {
+		d.refuse(n.line, n.column, path, "got %q, expected %s", cut(s), title)
+		return
+	}
+	v.Set(reflect.ValueOf(x))
 }
 
 // condition compiles a condition; each error stands where its part stands in the

@@ -85,7 +85,7 @@ func TestSound(t *testing.T) {
 func TestJourneyErrors(t *testing.T) {
 	f := seeded(t, base)
 	// Keys.
-	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 9 known names (did you mean "mode"?)`)
+	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 11 known names (did you mean "mode"?)`)
 	f("  wait:", "  wiat:", `4:1: trigger.wait: missing, expected the key "wait"`, `8:3: trigger.wiat: unknown key "wiat", expected one of 7 known names (did you mean "wait"?)`)
 	f("once_per", "every", `10:3: trigger.at_most.once_per: missing, expected the key "once_per"`, `10:13: trigger.at_most.every: unknown key "every", expected one of once_per`)
 	f("count: 3", "count: 3, colour: red", `18:64: content.recommend.colour: unknown key "colour", expected one of count, exclude, from, seed`)
@@ -133,11 +133,31 @@ func TestJourneyErrors(t *testing.T) {
 	f("seed: cart.items", "seed: order.items", `18:42: content.recommend.seed: a mail of kind cart has no order.items, they come with post-purchase`)
 }
 
+func TestExperimentErrors(t *testing.T) {
+	f := seeded(t, base)
+	// As it should be: nothing is said.
+	f("audience:\n", "audience:\n  holdout: 5%\n")
+	f("kind: cart\n", "kind: cart\n  variants: {control: {weight: 50}, short: {weight: 50, subject: fallback, count: 6}}\n")
+	f("audience:\n", "experiment: {id: words, seed: two, coverage: 20%}\nmeasure: {goal: {on: Order Completed, within: 3d, value: event.total}, guardrails: {unsubscribe_rate: \"< 0.4%\"}, stop_if: guardrail breached, windows: {click: 2d}}\naudience:\n")
+	f("audience:\n", "audience:\n  holdout: 5\n", `12:12: audience.holdout: got 5, expected a share such as 5%`)
+	f("audience:\n", "audience:\n  holdout: 51%\n", `12:12: audience.holdout: got 51%, expected at most 50%`)
+	f("audience:\n", "audience:\n  holdout: 105%\n", `12:12: audience.holdout: got "105%", expected a share such as 5%`)
+	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}}\n", `18:13: content.variants: got 1 variants, expected 2 to 12`)
+	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, holdout: {weight: 50}}\n", `18:31: content.variants.holdout: got the name holdout, which is that of the people who are not mailed: see audience.holdout`)
+	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, B: {weight: 50}}\n", `18:31: content.variants.B: got the name "B", expected lower-case letters, digits and -`)
+	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, b: {weight: 0}}\n", `18:43: content.variants.b.weight: got 0, expected at least 1`)
+	f("audience:\n", "measure: {windows: {clik: 2d}}\naudience:\n", `11:21: measure.windows.clik: unknown outcome "clik", expected one of 7 known names (did you mean "click"?)`)
+	f("audience:\n", "measure: {goal: {on: Order Completed, within: 91d}}\naudience:\n", `11:47: measure.goal.within: got 91d, expected at most 90d`)
+	f("audience:\n", "measure: {goal: {on: Email Link Clicked, value: event.total}}\naudience:\n", `11:49: measure.goal.value: Email Link Clicked has no total, only Order Completed has`)
+	f("audience:\n", "measure: {guardrails: {unsubscribe_rate: \"0.4%\"}}\naudience:\n", `11:42: measure.guardrails.unsubscribe_rate: got "0.4%", expected a bound such as "< 0.4%"`)
+}
+
 func TestLaterParts(t *testing.T) {
 	f := seeded(t, base)
-	f("audience:\n", "audience:\n  holdout: 5%\n", `12:3: audience.holdout: not yet supported: a holdout comes with experiments`)
 	f("mode: live", "mode: shadow", `3:7: mode: not yet supported: shadow runs come with reload; paused starts and sends nothing`)
-	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, b: {weight: 50}}\n", `18:3: content.variants: not yet supported: variants come with experiments`)
+	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, b: {weight: 50, discount: 10%}}\n", `18:47: content.variants.b.discount: not yet supported: discounts come later; a variant may set subject and count`)
+	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, b: {weight: 50, template: x}}\n", `18:47: content.variants.b.template: not yet supported: templates of one's own come later; a variant may set subject and count`)
+	f("audience:\n", "experiment: {layer: mails}\naudience:\n", `11:14: experiment.layer: not yet supported: layers of experiments come later; people of two journeys are shared independently`)
 	f("kind: cart\n", "kind: cart\n  generate: {model: lstm@v3}\n", `18:3: content.generate: not yet supported: models by name@version come later; content.subject: lstm uses the built-in one`)
 	f("kind: cart\n", "kind: cart\n  guard: {max_kl: 0.35}\n", `18:3: content.guard: not yet supported: the guard comes with models by version; content.banned lists words`)
 	f("kind: cart\n", "kind: win-back\n", `17:9: content.kind: not yet supported: only carts and orders start journeys so far`)
@@ -146,7 +166,7 @@ func TestLaterParts(t *testing.T) {
 	f("id: send,", "id: send, caps: {class: marketing},", `20:18: send.caps: not yet supported: caps come later; trigger.at_most bounds one journey and send.rate the speed`)
 	f("id: send,", "id: send, idempotency_key: [user_id],", `20:35: send.idempotency_key: not yet supported: a key other than [user_id, cart_id, trigger.started_at], the trigger's key and its start`)
 	f("[co-purchase]", "[co-purchase, similar-items]", `18:35: content.recommend.from[1]: not yet supported: content similarity comes later`)
-	f("audience:\n", "measure: {goal: x}\naudience:\n", `11:1: measure: not yet supported: goals and guardrails come with experiments`)
+	f("audience:\n", "measure: {goal: x}\naudience:\n", `11:17: measure.goal: got "x", expected a mapping`)
 	f("audience:\n", "steps: []\naudience:\n", `11:1: steps: not yet supported: the long form comes later; the journey form is read`)
 	s := seeded(t, baseShop)
 	s("consent:", "caps: {marketing: 3 in 7d}\nconsent:", `6:1: caps: not yet supported: caps come later; trigger.at_most bounds one journey`)
@@ -214,7 +234,7 @@ func TestTextErrors(t *testing.T) {
 	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
 	f(manyKeys(501), "501:1: got more than 500 keys in one mapping")
 	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
-	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, items, links, log, profile, senders, shop, tracking\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
+	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, holdout, items, links, log, profile, senders, shop, tracking\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
 }
 
 // nested is a mapping in a mapping, and so on.
@@ -297,4 +317,18 @@ d/shop2.yaml:2:1: shop: got a second shop, d/shop.yaml is one already`
 	f("./d/...", shallow+"d/e/f.yaml:1:1: got neither shop nor pipeline, expected one of them to name the file's content\n"+
 		"d/e/g.yml:2:1: pipelines: unknown key \"pipelines\", expected shop or pipeline (did you mean \"pipeline\"?)\n"+shops)
 	f("d/none.yaml", "d/none.yaml: cannot be read: file does not exist")
+}
+
+// Two journeys cannot share an experiment: their counts would be one.
+func TestExperimentTwice(t *testing.T) {
+	first := strings.ReplaceAll(base, "pipeline: cart", "pipeline: other") + "experiment: {id: words}\n"
+	second := base + "experiment: {id: words}\n"
+	loader, err := NewLoader(Options{FS: fstest.MapFS{"a.yaml": {Data: []byte(first)}, "b.yaml": {Data: []byte(second)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "b.yaml:21:18: experiment.id: the experiment words is that of a.yaml"
+	if got := loader.Check("a.yaml", "b.yaml").Error(); got != want {
+		t.Fatalf("got %s\nwant %s", got, want)
+	}
 }

@@ -64,7 +64,7 @@ trigger:
   key: [user_id, cart_id]
   start: {on: [Product Aded], when: cart.valu > 30}
   wait: 1 hour
-audience: {holdout: 5%}
+canary: 5%
 content: {id: content, kind: cart}
 sned: {id: send, via: smtp/main}
 `
@@ -81,6 +81,6 @@ sned: {id: send, via: smtp/main}
 	// cart.yaml:6:16: trigger.start.on[0]: got "Product Aded", expected one of 15 known names (did you mean "Product Added"?)
 	// cart.yaml:6:42: trigger.start.when: unknown name "cart.valu" (did you mean "cart.value"?)
 	// cart.yaml:7:9: trigger.wait: got "1 hour", expected a duration such as 30s, 1h or 7d
-	// cart.yaml:8:12: audience.holdout: not yet supported: a holdout comes with experiments
-	// cart.yaml:10:1: sned: unknown key "sned", expected one of 9 known names (did you mean "send"?)
+	// cart.yaml:8:1: canary: not yet supported: canaries come with reload
+	// cart.yaml:10:1: sned: unknown key "sned", expected one of 11 known names (did you mean "send"?)
 }

@@ -29,6 +29,7 @@ func Explain(j *Journey) string {
 	if t.AtMost.OncePer > 0 {
 		say("[%s] At most one mail to a person in %s.", t.ID, spell(t.AtMost.OncePer))
 	}
+	explainTrial(j, say)
 	c := &j.Content
 	if c.Subject == "lstm" {
 		say("[%s] Write a %s mail whose subject comes from the model, or is the written one if that takes more than %s.", c.ID, c.Kind, spell(c.MaxWait))

@@ -17,6 +17,8 @@ type Journey struct {
 	Audience    Audience `json:"audience" jsonschema_description:"Who gets a mail, asked when the trigger fires and again before sending."`
 	Content     Content  `json:"content" jsonschema:"required" jsonschema_description:"What stands in the mail."`
 	Send        Send     `json:"send" jsonschema:"required" jsonschema_description:"How it leaves."`
+	Trial       Trial    `json:"experiment,omitzero" jsonschema_description:"Names and tunes the experiment that variants and holdout are."`
+	Measure     Measure  `json:"measure,omitzero" jsonschema_description:"What the journey is judged by."`
 
 	File    string `json:"-"` // where it was read
 	Version string `json:"-"` // hash of what it means; stands in every decision
@@ -56,7 +58,8 @@ type AtMost struct {
 
 // Audience says who gets a mail.
 type Audience struct {
-	When *Condition `json:"when,omitempty" jsonschema_description:"A mail is sent only if this holds."`
+	When    *Condition `json:"when,omitempty" jsonschema_description:"A mail is sent only if this holds."`
+	Holdout Percent    `json:"holdout,omitempty" jsonschema_description:"Share of the people who are never mailed by the journey; the baseline for lift."`
 }
 
 // Content says what stands in the mail.
@@ -67,6 +70,8 @@ type Content struct {
 	MaxWait   time.Duration `json:"max_wait" jsonschema_description:"A model slower than this is replaced by the written subject (200ms)."`
 	Recommend *Recommend    `json:"recommend,omitempty" jsonschema_description:"Products shown beside the seed."`
 	Banned    []string      `json:"banned" jsonschema:"maxItems=1000" jsonschema_description:"Words and phrases that no subject may hold."`
+	// Variants are contents that are tried beside each other, by name.
+	Variants map[string]Variant `json:"variants,omitempty" jsonschema_description:"Contents that are tried beside each other; the one called control is what the others are compared with."`
 }
 
 // Recommend says which products are shown.

@@ -160,13 +160,18 @@ func (g *loading) nearShop(files []found) {
 
 // together checks what lies between files.
 func (g *loading) together() {
-	first := map[string]*Journey{}
+	first, trials := map[string]*Journey{}, map[string]*Journey{}
 	for _, l := range g.journeys {
 		s := &sense{reader: &reader{file: l.journey.File}, options: g.options, root: l.root}
 		if before := first[l.journey.Name]; before != nil {
 			s.at(l.root.get("pipeline"), "pipeline", "", "the name %s is taken by %s", l.journey.Name, before.File)
 		} else if l.journey.Name != "" {
 			first[l.journey.Name] = l.journey
+		}
+		if before := trials[l.journey.Experiment()]; before != nil && before.Name != l.journey.Name {
+			s.at(l.root.get("experiment", "id"), "experiment.id", "", "the experiment %s is that of %s", cut(l.journey.Experiment()), before.File)
+		} else {
+			trials[l.journey.Experiment()] = l.journey
 		}
 		if g.set.Shop != nil {
 			s.sender(l.journey, g.set.Shop)

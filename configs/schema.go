@@ -88,6 +88,10 @@ func leaf(t reflect.Type, o Options) *reflected.Schema {
 		return &reflected.Schema{Type: "string", Title: durationTitle, Pattern: durationForm}
 	case reflect.TypeFor[Rate]():
 		return &reflected.Schema{Type: "string", Title: rateTitle, Pattern: rateForm}
+	case reflect.TypeFor[Percent]():
+		return &reflected.Schema{Type: "string", Title: percentTitle, Pattern: percentForm}
+	case reflect.TypeFor[Below]():
+		return &reflected.Schema{Type: "string", Title: belowTitle, Pattern: belowForm}
 	case reflect.TypeFor[Condition](), reflect.TypeFor[*Condition]():
 		known := map[string]string{}
 		for _, env := range []*Env{o.Trigger, o.Audience} {

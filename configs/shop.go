@@ -17,6 +17,7 @@ type Shop struct {
 	Profile    Profile           `json:"profile" jsonschema_description:"A person's running picture."`
 	Items      Items             `json:"items" jsonschema_description:"What is seen, put in a cart and bought together."`
 	Consent    Consent           `json:"consent" jsonschema_description:"Who may be mailed."`
+	Holdout    Percent           `json:"holdout,omitempty" jsonschema_description:"Share of the people whom no journey ever mails; the baseline for what all of them together bring."`
 	Links      Links             `json:"links" jsonschema_description:"Where the links of mails lead."`
 	Tracking   Tracking          `json:"tracking" jsonschema_description:"Whether opens and clicks of mails come back as events."`
 	Senders    map[string]Sender `json:"senders" jsonschema:"maxProperties=50" jsonschema_description:"Where mail leaves, by the name that send.via gives as smtp/NAME."`

@@ -123,7 +123,7 @@ func (v *validation) unknown(n *node, path, key, schema string) {
 		return
 	}
 	where := join(path, key)
-	if why, ok := laterKeys[where]; ok {
+	if why, ok := laterKeys[anyVariant(where)]; ok {
 		v.refuse(e.line, e.column, where, "not yet supported: %s", why)
 		return
 	}
@@ -131,6 +131,15 @@ func (v *validation) unknown(n *node, path, key, schema string) {
 	hint := nearest(key, known)
 	v.refuse(e.line, e.column, where, "unknown key %q, expected %s", cut(key), among(known, hint))
 	v.problems[len(v.problems)-1].Hint = hint
+}
+
+// anyVariant writes the path of a variant's key without its name.
+func anyVariant(path string) string {
+	rest, ok := strings.CutPrefix(path, "content.variants.")
+	if _, key, deep := strings.Cut(rest, "."); ok && deep {
+		return "content.variants.*." + key
+	}
+	return path
 }
 
 // missing notes keys that must be there, at the mapping that lacks them.

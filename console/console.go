@@ -29,6 +29,7 @@ type Options struct {
 	People      People
 	Items       Items
 	DeadLetters DeadLetters
+	Experiments Experiments
 
 	Checks     []Check      // what /readyz asks
 	Metrics    http.Handler // mounted at /metrics
@@ -145,6 +146,11 @@ func (c *Console) routes() http.Handler {
 	}
 	if c.opt.Items != nil {
 		mux.HandleFunc("GET /items", c.items)
+	}
+	if c.opt.Experiments != nil {
+		mux.HandleFunc("GET /experiments", c.experiments)
+		mux.HandleFunc("GET /experiments/stream", c.experimentStream)
+		mux.HandleFunc("GET /experiments/{name}/plot.svg", c.experimentPlot)
 	}
 	if c.opt.DeadLetters != nil {
 		mux.HandleFunc("GET /dead-letters", c.deadLetters)

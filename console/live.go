@@ -212,6 +212,8 @@ func frameOf(parts []part) frame {
 const (
 	topicOverview = "overview"
 	topicInbox    = "inbox"
+
+	topicExperiments = "experiments"
 )
 
 // topics is the table of what can be live.
@@ -219,6 +221,9 @@ func (c *Console) topics() map[string]func(context.Context, reading) ([]part, er
 	t := map[string]func(context.Context, reading) ([]part, error){topicOverview: c.overviewParts}
 	if c.opt.Inbox != nil {
 		t[topicInbox] = func(ctx context.Context, _ reading) ([]part, error) { return c.inboxParts(ctx) }
+	}
+	if c.opt.Experiments != nil {
+		t[topicExperiments] = func(ctx context.Context, _ reading) ([]part, error) { return c.experimentParts(ctx) }
 	}
 	return t
 }

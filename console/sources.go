@@ -65,6 +65,55 @@ type DeadLetters interface {
 	DeadLetter(ctx context.Context, id string) (DeadLetter, error)
 }
 
+// Experiments tells how the experiments stand. It is called up to twice a second for each
+// open page, must answer from memory and is safe for concurrent use.
+type Experiments interface {
+	Experiments(ctx context.Context) ([]Experiment, error)
+}
+
+// Experiment is one that runs.
+type Experiment struct {
+	Name     string
+	Phase    string
+	Goal     string
+	Baseline string    // the arm that the others are compared with
+	At       time.Time // the watermark of the figures
+	Days     float64
+	SharesP  float64 // any-time p-value that people arrive in the planned shares
+	Stopped  string  // why all of it was stopped, or ""
+	Late     uint64  // outcomes that came too late
+	Arms     []ExperimentArm
+	Past     []ExperimentPoint // oldest first
+}
+
+// ExperimentArm is one variant, or the holdout.
+type ExperimentArm struct {
+	Name    string
+	Share   float64
+	Units   int64
+	Verdict string
+	Stopped string
+	P       float64
+	Metrics []ExperimentMetric
+	Message []byte // the figures as JSON on one line, as they are published
+}
+
+// ExperimentMetric is an arm on one metric. Known says whether effect and interval are.
+type ExperimentMetric struct {
+	Name           string
+	Sum            int64
+	Mean           float64
+	Money          bool // the sum is in the smallest unit
+	Known          bool
+	Effect, Lo, Hi float64
+}
+
+// ExperimentPoint is the goal's effect of each arm at one moment, in the order of Arms.
+type ExperimentPoint struct {
+	At      time.Time
+	Effects []ExperimentMetric
+}
+
 // Check is a condition of being ready. Func must heed its context.
 type Check struct {
 	Name string

@@ -20,7 +20,7 @@ import (
 // SendOptions say how decisions are carried out. Writer, Sender, Signer and Publish
 // are required.
 type SendOptions struct {
-	Writers map[string]*content.Writer // by pipeline
+	Writers map[string]*content.Writer // by pipeline, and by pipeline/variant where a variant differs
 	Sender  *mail.Sender
 	Signer  *mail.Signer
 	// Publish puts a receipt in the log. Publishing it twice under its id is harmless.
@@ -149,7 +149,11 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 	for i := range scored {
 		req.Recommended = append(req.Recommended, cartItem(&scored[i]))
 	}
-	draft, err := m.o.Writers[d.Pipeline].Write(ctx, req)
+	writer := m.o.Writers[d.Pipeline+"/"+d.Variant]
+	if writer == nil {
+		writer = m.o.Writers[d.Pipeline]
+	}
+	draft, err := writer.Write(ctx, req)
 	if err != nil {
 		return mail.Letter{}, fmt.Errorf("write mail of decision %s: %w", d.ID, err)
 	}
@@ -209,6 +213,9 @@ func (m *Mailer) query(j *Journey, d *event.Decision, p *profile.Person, now int
 	limit := 3
 	if j.Config != nil && j.Config.Content.Recommend != nil && j.Config.Content.Recommend.Count > 0 {
 		limit = j.Config.Content.Recommend.Count
+	}
+	if j.Config != nil && j.Config.Content.Variants[d.Variant].Count > 0 {
+		limit = j.Config.Content.Variants[d.Variant].Count
 	}
 	q := recommend.QueryFor(p, j.Exclude, limit, now)
 	q.NeedName, q.NeedPrice = true, true

@@ -11,6 +11,7 @@ import (
 
 	"millrace/engine"
 	"millrace/operators/event"
+	"millrace/operators/experiment"
 	"millrace/operators/privacy"
 	"millrace/operators/profile"
 	"millrace/operators/recommend"
@@ -31,6 +32,8 @@ type Options struct {
 	Rules      []trigger.Rule
 	Exclude    recommend.Exclude // what recommendations leave out, unless their journey says otherwise
 	Never      []string          // product ids that are never recommended
+	// Experiments are what runs, by pipeline; see Experiments.
+	Experiments map[string]*experiment.Running
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
 }
@@ -48,6 +51,7 @@ type Pipeline struct {
 	visitor     *profile.Visitors
 	address     *addressBook
 	trigger     *trigger.Operator
+	experiments experiments
 	triggers    *trigger.Triggers
 	items       *recommend.Items
 	recommender *recommend.Recommender
@@ -85,6 +89,7 @@ func Build(o Options) *Pipeline {
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
 	p.people.Use("trigger", p.trigger)
+	p.addExperiments(&o)
 	p.people.Use("cooccurrence", toucher)
 	p.items = recommend.NewItems(p.recommender, o.ItemsMax)
 	items.Use("cooccurrence", p.items)
@@ -107,6 +112,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.receipt(c, v)
 	case *event.Reject:
 		p.reject(c, v)
+	case *event.Stop:
+		p.stop(c, v)
 	case tick: // has moved the watermark; that is all
 		p.Counters.Ticks.Add(1)
 	}
@@ -202,6 +209,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 			dst = append(dst, engine.Unit{Value: r.Reject})
 		case r.Receipt != nil:
 			dst = append(dst, engine.Unit{Value: r.Receipt})
+		case r.Stop != nil:
+			dst = append(dst, engine.Unit{Value: r.Stop})
 		default:
 			dst = append(dst, engine.Unit{Time: r.Tick, Received: r.Tick, Value: tick{}})
 		}

@@ -8,6 +8,7 @@ import (
 
 	"millrace/configs"
 	"millrace/operators/event"
+	"millrace/operators/experiment"
 	"millrace/operators/profile"
 	"millrace/operators/recommend"
 	"millrace/operators/trigger"
@@ -18,6 +19,8 @@ type Journey struct {
 	Rule    trigger.Rule
 	Config  *configs.Journey
 	Exclude recommend.Exclude
+	// Experiment is that of the journey's variants and holdouts, nil without any.
+	Experiment *experiment.Running
 }
 
 // ErrNotSupported says that a journey asks for what the operators cannot do yet.
@@ -36,6 +39,12 @@ func Journeys(set *configs.Set, loader *configs.Loader, assumeConsent bool) ([]J
 		}
 		r.AssumeConsent = assumeConsent || set.Shop.Consent.Assumed()
 		ready := Journey{Rule: r, Config: j}
+		if ready.Experiment, err = running(set, j); err != nil {
+			return nil, err
+		}
+		if ready.Experiment != nil {
+			ready.Rule.Held = ready.Experiment.Held
+		}
 		if rec := j.Content.Recommend; rec != nil {
 			exclude, ok := recommend.ParseExclude(rec.Exclude)
 			if !ok {

@@ -5,18 +5,23 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"testing/synctest"
 	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
+	"millrace/configs"
+	"millrace/engine"
 	"millrace/engine/enginetest"
+	"millrace/operators"
 	"millrace/operators/event"
 	"millrace/operators/mail"
 	"millrace/state"
@@ -46,6 +51,7 @@ func TestScenarios(t *testing.T) {
 			}
 			pipelines := []string{"cart-abandonment.yaml"}
 			var events string
+			files := make(fstest.MapFS)
 			want := -1
 			for i, f := range a.Files {
 				switch f.Name {
@@ -55,10 +61,12 @@ func TestScenarios(t *testing.T) {
 					want = i
 				case "pipelines":
 					pipelines = strings.Fields(string(f.Data))
+				default: // a pipeline, or the shop, of the scenario's own
+					files[f.Name] = &fstest.MapFile{Data: f.Data}
 				}
 			}
 			var got string
-			enginetest.Bubble(t, func(t *testing.T) { got = play(t, events, pipelines) })
+			enginetest.Bubble(t, func(t *testing.T) { got = play(t, events, withShipped(t, files), pipelines) })
 			if want < 0 {
 				a.Files = append(a.Files, txtar.File{Name: "want"})
 				want = len(a.Files) - 1
@@ -86,10 +94,25 @@ type scene struct {
 	serial int
 }
 
-// play plays the events and tells what came of them.
-func play(t *testing.T, events string, pipelines []string) string {
+// withShipped adds the shipped pipelines that files does not hold.
+func withShipped(t *testing.T, files fstest.MapFS) fstest.MapFS {
 	t.Helper()
-	s := &scene{world: newWorld(t, pipelines...), begin: time.Now().UTC().Truncate(24 * time.Hour)}
+	for _, name := range []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml"} {
+		raw, err := fs.ReadFile(configs.Shipped(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if files[name] == nil {
+			files[name] = &fstest.MapFile{Data: raw}
+		}
+	}
+	return files
+}
+
+// play plays the events and tells what came of them.
+func play(t *testing.T, events string, files fs.FS, pipelines []string) string {
+	t.Helper()
+	s := &scene{world: newWorldOf(t, journeysOf(t, files, pipelines...)), begin: time.Now().UTC().Truncate(24 * time.Hour)}
 	defer s.close()
 	s.start()
 	for line := range strings.SplitSeq(events, "\n") {
@@ -111,6 +134,10 @@ func (s *scene) line(f []string) {
 	synctest.Wait()
 	if f[1] != "-" {
 		s.person(f[1], f[2], f[3:])
+		return
+	}
+	if variant, ok := strings.CutPrefix(strings.Join(f[2:], " "), "guardrail "); ok {
+		s.guardrail(variant)
 		return
 	}
 	switch strings.Join(f[2:], " ") {
@@ -195,11 +222,46 @@ func (s *scene) verb(e map[string]any, verb string, words []string) {
 	case "order":
 		e["event"], e["properties"] = "Order Completed", object("order_id", words[0], "revenue", 10, "currency", "EUR",
 			"products", []any{product(words[1], "10")})
+	case "click", "open": // of the newest mail
+		e["event"] = map[string]string{"click": "Email Link Clicked", "open": "Email Opened"}[verb]
+		e["properties"] = object("email_id", s.newest(e["userId"].(string)))
+	case "refund":
+		e["event"], e["properties"] = "Order Refunded", object("order_id", words[0], "total", words[1], "currency", "EUR")
 	case "unsubscribe":
 		e["event"] = "Unsubscribed"
 	default:
 		s.t.Fatalf("people do not %q", verb)
 	}
+}
+
+// guardrail asks to stop a variant of the only experiment, or all of it, as the
+// experiment's operator does.
+func (s *scene) guardrail(variant string) {
+	v := s.Engine.View()
+	defer v.Close()
+	all, err := s.pipeline.Figures(v)
+	s.check(err)
+	stop := event.Stop{Experiment: all[0].Experiment + "@" + all[0].Phase, Variant: variant, Metric: "unsubscribe", Reason: "too many", At: time.Now().UnixMilli()}
+	if variant == "all" {
+		stop.Variant = ""
+	}
+	body := encode(s.t, stop)
+	result, _, err := operators.StopHandler(s.publish)(s.t.Context(), v, engine.Row{Body: body})
+	if s.check(err); result != engine.Removed {
+		s.t.Fatalf("a stop ended as %d", result)
+	}
+}
+
+// newest is the newest decision about a person.
+func (s *scene) newest(user string) string {
+	v := s.Engine.View()
+	defer v.Close()
+	all, err := s.pipeline.Decisions(v, user)
+	s.check(err)
+	if len(all) == 0 {
+		s.t.Fatalf("nothing was decided about %s", user)
+	}
+	return all[len(all)-1].ID
 }
 
 func clock(t testing.TB, s string) time.Duration {
@@ -258,6 +320,7 @@ func (s *scene) tell() string {
 		fmt.Fprintln(&b)
 		s.why(&b, user)
 	}
+	s.figures(&b, v)
 	st := s.Engine.Stats()
 	stored, err := enginetest.Dump(s.Store, state.SpaceTimers)
 	s.check(err)
@@ -267,6 +330,24 @@ func (s *scene) tell() string {
 	fmt.Fprintf(&b, "\ntimers %d, outbox %d, without receipt %d, retries %d, dead letters %d\n",
 		st.Timers, st.Unresolved, st.Reported, st.Retries, len(s.pipeline.Counters.DeadLetters()))
 	return b.String()
+}
+
+// figures lists what came of the experiments.
+func (s *scene) figures(b *bytes.Buffer, v *engine.View) {
+	all, err := s.pipeline.Figures(v)
+	s.check(err)
+	for _, e := range all {
+		fmt.Fprintf(b, "\n%s:\n", e.Experiment)
+		for _, a := range e.Arms {
+			fmt.Fprintf(b, "  %s: %d units", a.Name, a.Units)
+			for _, m := range a.Metrics {
+				if m.Sum != 0 {
+					fmt.Fprintf(b, ", %s %d", m.Name, m.Sum)
+				}
+			}
+			fmt.Fprintln(b)
+		}
+	}
 }
 
 // why lists the decisions about a person and what is waited for.
@@ -282,7 +363,14 @@ func (s *scene) why(b *bytes.Buffer, user string) {
 		if d.Outcome != event.Pending {
 			fmt.Fprintf(b, " %s", s.at(d.Ended))
 		}
-		fmt.Fprintf(b, " (%s)\n", d.Reason)
+		fmt.Fprintf(b, " (%s)", d.Reason)
+		if d.Experiment != "" {
+			fmt.Fprintf(b, " in %s as %s with %.3g", d.Experiment, d.Variant, d.Propensity)
+		}
+		if d.WouldSend {
+			fmt.Fprint(b, ", would have been sent")
+		}
+		fmt.Fprintln(b)
 	}
 	waits, err := s.pipeline.Waiting(v, user)
 	s.check(err)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"path/filepath"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"millrace/operators"
 	"millrace/operators/content"
 	"millrace/operators/event"
+	"millrace/operators/experiment"
 	"millrace/operators/mail"
 	"millrace/operators/privacy"
 	"millrace/operators/profile"
@@ -33,11 +35,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // journeys are those of the shipped pipelines that are named.
 func journeys(t testing.TB, files ...string) []operators.Journey {
 	t.Helper()
-	loader, err := configs.NewLoader(configs.Options{FS: configs.Shipped()})
+	return journeysOf(t, configs.Shipped(), files...)
+}
+
+// journeysOf are those of pipelines in a file system, which also holds their shop.
+func journeysOf(t testing.TB, files fs.FS, names ...string) []operators.Journey {
+	t.Helper()
+	loader, err := configs.NewLoader(configs.Options{FS: files})
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := loader.Load(append([]string{"shop.yaml"}, files...)...)
+	set, err := loader.Load(append([]string{"shop.yaml"}, names...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +76,7 @@ func build(t testing.TB, all []operators.Journey, cache int) *operators.Pipeline
 		rules = append(rules, j.Rule)
 	}
 	return operators.Build(operators.Options{
-		Pseudonyms: pseudonyms(t), Rules: rules, PeopleMax: cache, ItemsMax: cache,
+		Pseudonyms: pseudonyms(t), Rules: rules, PeopleMax: cache, ItemsMax: cache, Experiments: operators.Experiments(all),
 		Profile: profile.Options{HalfLife: 30 * 24 * time.Hour}, Recommend: recommend.Options{HalfLife: 90 * 24 * time.Hour},
 	})
 }
@@ -100,8 +108,14 @@ type world struct {
 // newWorld opens a world in a new directory. Start it.
 func newWorld(t *testing.T, pipelines ...string) *world {
 	t.Helper()
+	return newWorldOf(t, journeys(t, pipelines...))
+}
+
+// newWorldOf is newWorld with journeys of one's own.
+func newWorldOf(t *testing.T, all []operators.Journey) *world {
+	t.Helper()
 	w := &world{
-		t: t, dir: t.TempDir(), journeys: journeys(t, pipelines...), names: pseudonyms(t),
+		t: t, dir: t.TempDir(), journeys: all, names: pseudonyms(t),
 		inbox: mail.NewInbox(mail.InboxOptions{}), pipe: mail.NewPipe(), served: make(chan error, 1),
 		options: func(*engine.Options) {},
 	}
@@ -137,7 +151,10 @@ func (w *world) start() {
 	w.pipeline = build(w.t, w.journeys, 0)
 	o := engine.Options{
 		Decoder: operators.NewDecoder(event.Options{}), Graph: w.pipeline.Graph, Tick: w.tick,
-		Handlers: map[string]engine.Handler{trigger.EffectMail: w.mailer().Handle},
+		Handlers: map[string]engine.Handler{
+			trigger.EffectMail:    w.mailer().Handle,
+			experiment.EffectStop: operators.StopHandler(w.publish),
+		},
 	}
 	w.options(&o)
 	w.check(w.Run(w.t.Context(), o))
@@ -156,6 +173,11 @@ func (w *world) mailer() *operators.Mailer {
 		Writers: writers, Sender: w.sender, Signer: signer, Publish: w.receipt,
 		From: mail.Address{Name: "Shop", Addr: "hello@shop.example"}, Shop: "Shop", ShopURL: "https://shop.example/", LinkURL: "https://links.example/",
 	})
+}
+
+func (w *world) publish(ctx context.Context, id string, data []byte) error {
+	_, err := w.Log.Publish(ctx, "in.stop", id, data)
+	return err
 }
 
 func (w *world) tick(ctx context.Context, at int64) error {

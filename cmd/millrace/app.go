@@ -24,6 +24,7 @@ import (
 	"millrace/operators"
 	"millrace/operators/content"
 	"millrace/operators/event"
+	"millrace/operators/experiment"
 	"millrace/operators/lstm"
 	"millrace/operators/mail"
 	"millrace/operators/privacy"
@@ -94,6 +95,7 @@ type app struct {
 	hits        chan struct{} // as many as are being stored
 	gateway     *stream.Gateway
 	console     *console.Console
+	metering    *metering // figures of the experiments
 	registry    *registry
 	letterTypes letterTypes
 
@@ -107,7 +109,7 @@ type app struct {
 func openApp(ctx context.Context, s settings) (*app, error) {
 	a := &app{s: s, log: s.log, listeners: make(map[string]net.Listener), registry: newRegistry()}
 	for _, open := range []func(context.Context) error{
-		a.openConfig, a.openFiles, a.openLog, a.openState, a.openListeners, a.openMail, a.openTracking, a.openEngine, a.openGateway, a.openConsole,
+		a.openConfig, a.openFiles, a.openLog, a.openState, a.openListeners, a.openMail, a.openTracking, a.openEngine, a.openGateway, a.openMetering, a.openConsole,
 	} {
 		if err := open(ctx); err != nil {
 			a.close()
@@ -354,6 +356,8 @@ func (a *app) openEngine(ctx context.Context) error {
 		Profile:   profile.Options{HalfLife: shop.Profile.HalfLife},
 		Recommend: recommend.Options{HalfLife: shop.Items.HalfLife},
 		Never:     shop.Items.Exclude,
+
+		Experiments: operators.Experiments(a.journeys),
 	})
 	mailer, err := a.mailer()
 	if err != nil {
@@ -364,6 +368,7 @@ func (a *app) openEngine(ctx context.Context) error {
 		Handlers: map[string]engine.Handler{
 			trigger.EffectMail:         mailer.Handle,
 			operators.EffectDeadLetter: a.deadLetter,
+			experiment.EffectStop:      operators.StopHandler(a.publishStop),
 		},
 		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain, AcceptGap: a.s.acceptGap,
 		Once: a.s.once, LogEnd: a.logEnd, Speed: a.s.speed, MayCommit: a.diskRoom, Logger: a.log,
@@ -387,6 +392,9 @@ func (a *app) mailer() (*operators.Mailer, error) {
 			return nil, fmt.Errorf("pipeline %s: %w", j.Config.Name, err)
 		}
 		writers[j.Config.Name] = w
+		if err := variantWriters(writers, j.Config); err != nil {
+			return nil, err
+		}
 	}
 	a.models = &modelWatch{registry: lstm.NewRegistry(filepath.Join(a.s.dir, modelsDir)), writers: slices.Collect(maps.Values(writers)), log: a.log}
 	a.models.look()
@@ -480,6 +488,9 @@ func (a *app) serve(ctx context.Context, wg *sync.WaitGroup) error {
 		a.serveHTTP(ctx, wg, a.listeners["http"], server)
 	}
 	wg.Go(func() { a.models.run(ctx) })
+	if a.metering != nil {
+		wg.Go(func() { a.metering.run(ctx) })
+	}
 	return a.serveSocket(ctx, wg)
 }
 

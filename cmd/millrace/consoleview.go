@@ -32,6 +32,9 @@ func (a *app) consoleOptions(metricsHandler http.Handler) console.Options {
 	if a.inbox != nil {
 		o.Inbox = consoleInbox{a}
 	}
+	if a.metering != nil {
+		o.Experiments = consoleExperiments{a.metering}
+	}
 	if a.s.simulated {
 		o.Notice = "Simulated shop: shoppers, orders and reactions are made up."
 	}

@@ -10,6 +10,7 @@ func newEval() *cobra.Command {
 		newEvalSentiment(),
 		newEvalHeadline(),
 		newEvalContent(),
+		newEvalUpworthy(),
 	)
 	return cmd
 }

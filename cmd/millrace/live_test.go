@@ -325,6 +325,9 @@ func (r *live) checkMetrics() {
 		r.t.Errorf("docs/operations.md lists %d metrics", len(names))
 	}
 	for _, n := range names {
+		if strings.HasPrefix(string(n[1]), "millrace_experiment_") {
+			continue // nothing is tried here: see TestMetering
+		}
 		if !strings.Contains(metrics, "\n"+string(n[1])) {
 			r.t.Errorf("/metrics has no %s", n[1])
 		}

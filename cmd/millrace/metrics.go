@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"millrace/operators/event"
+	"millrace/operators/experiment"
 )
 
 // registry is where the metrics of a program are declared.
@@ -35,6 +36,7 @@ func newMetrics(a *app) *collector {
 	m.engine()
 	m.flow()
 	m.mail()
+	m.experiments()
 	return m
 }
 
@@ -155,4 +157,51 @@ func (m *collector) mail() {
 			}
 		}
 	}, prometheus.CounterValue)
+}
+
+// experiments declares the figures of the experiments. Names of experiments, variants and
+// metrics come from the configuration: there are at most a few dozen.
+func (m *collector) experiments() {
+	each := func(name, help string, labels []string, emit func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm)) {
+		if m.app.metering == nil {
+			return
+		}
+		m.add(name, help, labels, func(send func(float64, ...string)) {
+			all, _ := m.app.metering.snapshot()
+			for i := range all {
+				for arm := range all[i].Arms {
+					emit(send, &all[i], &all[i].Arms[arm])
+				}
+			}
+		}, prometheus.GaugeValue)
+	}
+	arm := []string{"experiment", "variant"}
+	each("millrace_experiment_units", "People of an experiment's variant in the present phase.", arm,
+		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
+			send(float64(a.Units), f.Experiment, a.Name)
+		})
+	each("millrace_experiment_outcomes", "Outcomes of a variant's people; money in the smallest unit.", append(arm, "metric"),
+		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
+			for i := range a.Metrics {
+				send(float64(a.Metrics[i].Sum), f.Experiment, a.Name, a.Metrics[i].Name)
+			}
+		})
+	each("millrace_experiment_goal_p", "Least any-time p-value of a variant's goal against the baseline.", arm,
+		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
+			send(a.P, f.Experiment, a.Name)
+		})
+	each("millrace_experiment_shares_p", "Least any-time p-value that people arrive in the planned shares.", []string{"experiment"},
+		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
+			if a.Name == f.Arms[0].Name {
+				send(f.SharesP, f.Experiment)
+			}
+		})
+	each("millrace_experiment_stopped", "1 for a variant that a guardrail stopped.", arm,
+		func(send func(float64, ...string), f *experiment.Figures, a *experiment.Arm) {
+			stopped := 0.0
+			if a.Stopped != "" {
+				stopped = 1
+			}
+			send(stopped, f.Experiment, a.Name)
+		})
 }

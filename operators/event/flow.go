@@ -62,6 +62,23 @@ type Decision struct {
 	Version  string     `json:"version,omitempty"` // hash of the pipeline file
 	Flags    Flags      `json:"flags,omitempty"`   // Synthetic, AssumedConsent, FromImport
 	Ended    int64      `json:"ended,omitempty"`
+
+	// Of a journey with an experiment: its name, the probability with which people like
+	// this one get the variant (0: it counts nowhere), and, of who is held out, that a
+	// mail would have been sent.
+	Experiment string  `json:"experiment,omitempty"`
+	Propensity float64 `json:"propensity,omitempty"`
+	WouldSend  bool    `json:"would_send,omitempty"`
+}
+
+// Stop is that a guardrail has stopped a variant of an experiment, or all of it. It
+// counts from its position in the log.
+type Stop struct {
+	Experiment string `json:"experiment"`        // name@phase
+	Variant    string `json:"variant,omitempty"` // "": the journey
+	Metric     string `json:"metric"`
+	Reason     string `json:"reason"`
+	At         int64  `json:"at"` // Unix milliseconds
 }
 
 // Receipt is what came of carrying a decision out. It returns through the log.

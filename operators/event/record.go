@@ -53,6 +53,7 @@ type Record struct {
 	Event   *Event
 	Reject  *Reject
 	Receipt *Receipt
+	Stop    *Stop
 	Tick    int64 // Unix milliseconds that the log's clock has reached
 }
 

@@ -98,6 +98,19 @@ func (u *Unit) Observe(o Outcome) error {
 	return u.insert(at, o)
 }
 
+// Note is Observe for an outcome of which the newest account counts, such as an order of
+// which a part went back: the amount is replaced, the earliest time is kept.
+func (u *Unit) Note(o Outcome) error {
+	at, known := u.find(o.ID)
+	if !known || u.Closed != nil || o.Amount > AmountMax || o.Amount < -AmountMax {
+		return u.Observe(o)
+	}
+	if old := &u.Outcomes[at]; !old.Gone {
+		old.At, old.Amount = min(old.At, o.At), o.Amount
+	}
+	return nil
+}
+
 // Retract takes an outcome back, also one that has yet to come.
 func (u *Unit) Retract(id uint64) error {
 	if u.Closed != nil {

@@ -30,6 +30,7 @@ const (
 	ReasonAudience   = "not in the audience"
 	ReasonWhen       = "condition not met"
 	ReasonCapped     = "capped"
+	ReasonHoldout    = "holdout"
 )
 
 // A sub names what a wait is about.
@@ -228,6 +229,12 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 		t.skip(s, &d, sub, reason, out)
 		return
 	}
+	if s.Enrol != nil {
+		if reason := s.Enrol(&d); reason != "" {
+			t.skip(s, &d, sub, reason, out)
+			return
+		}
+	}
 	d.Reason = "cart left for " + span(r.Wait)
 	if r.Kind == PostPurchase {
 		d.Reason = "no other order for " + span(r.Wait)
@@ -298,6 +305,9 @@ func (t *Triggers) RecheckReplay(d *event.Decision, p *profile.Person) string {
 // recheck looks at what happened until the given event time.
 func (t *Triggers) recheck(r *Rule, d *event.Decision, p *profile.Person, until int64) string {
 	since := func(at int64) bool { return at > d.Started && at <= until }
+	if r.Held != nil && r.Held(d.Person) {
+		return ReasonHoldout
+	}
 	if r.Kind == CartAbandoned {
 		cart, ok := p.Cart(d.CartID)
 		switch {

@@ -22,6 +22,10 @@ type Operator struct {
 	profiles *state.Cell[profile.Person, *profile.Person]
 	decided  func(*event.Decision)
 	result   Result
+
+	// Enrol, unless nil, is Subject.Enrol for the person that is being processed. Set it
+	// before the graph runs.
+	Enrol func(c *engine.Ctx, d *event.Decision, p *profile.Person) string
 }
 
 // NewOperator makes the operator. It reads the pictures that the keeper's cell holds
@@ -60,7 +64,11 @@ func (o *Operator) Timer(c *engine.Ctx, t engine.Timer) {
 	}
 	st, p := engine.Value(c, o.Cell), engine.Value(c, o.profiles)
 	o.result.Timers, o.result.Decisions = o.result.Timers[:0], o.result.Decisions[:0]
-	o.triggers.Fire(Subject{Person: c.Key(), State: st, Profile: p, Now: c.Watermark()}, rule, sub, &o.result)
+	s := Subject{Person: c.Key(), State: st, Profile: p, Now: c.Watermark()}
+	if o.Enrol != nil {
+		s.Enrol = func(d *event.Decision) string { return o.Enrol(c, d, p) }
+	}
+	o.triggers.Fire(s, rule, sub, &o.result)
 	o.apply(c)
 }
 

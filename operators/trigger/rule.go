@@ -60,6 +60,9 @@ type Rule struct {
 	OncePer time.Duration
 	// Freshness is how long overdue a trigger may be and still fire.
 	Freshness time.Duration
+	// Held tells whether a person, by pseudonym, is held out, asked at the last gate before
+	// a mail leaves; nil: nobody is.
+	Held func(person string) bool
 	// AssumeConsent says that a person who never spoke of it may be mailed.
 	AssumeConsent bool
 }
@@ -136,6 +139,10 @@ type Subject struct {
 	State   *State
 	Profile *profile.Person
 	Now     int64 // the watermark
+
+	// Enrol is asked last before a mail is decided, and may note a variant in the
+	// decision. It answers why no mail may be sent, or ""; nil: none is asked.
+	Enrol func(d *event.Decision) string
 }
 
 // Result is what a call asks for. It may be used again; calls append to it.

@@ -78,6 +78,7 @@ func (s *State) drop(i int) { s.Waits = slices.Delete(s.Waits, i, i+1) }
 // ago than it must be known is forgotten.
 func (s *State) note(d *event.Decision, rule, sub string, known int64) {
 	pending := d.Outcome == event.Pending
+	counts := pending || d.WouldSend // who is held out is asked as often as who is mailed
 	s.Fired = slices.DeleteFunc(s.Fired, func(f Fired) bool {
 		return f.Rule == rule && (f.Sub == sub && !f.Counts || !f.Pending && d.Decided-f.At > known)
 	})
@@ -87,7 +88,7 @@ func (s *State) note(d *event.Decision, rule, sub string, known int64) {
 		s.Fired = slices.Delete(s.Fired, i, i+1)
 		s.Lost++
 	}
-	s.Fired = append(s.Fired, Fired{Rule: rule, Sub: sub, Activity: d.Started, At: d.Decided, Decision: d.ID, Counts: pending, Pending: pending})
+	s.Fired = append(s.Fired, Fired{Rule: rule, Sub: sub, Activity: d.Started, At: d.Decided, Decision: d.ID, Counts: counts, Pending: pending})
 	if len(s.Records) >= MaxRecords {
 		s.Records = slices.Delete(s.Records, 0, 1)
 		s.Lost++
@@ -122,8 +123,8 @@ func (s *State) Settle(r *event.Receipt) bool {
 	return was
 }
 
-// schema is the version of the stored form.
-const schema = 1
+// schema is the version of the stored form. Since 2 decisions name their experiment.
+const schema = 2
 
 // AppendTo appends the stored form.
 func (s *State) AppendTo(b []byte) []byte {
@@ -170,7 +171,11 @@ func AppendDecision(b []byte, d *event.Decision) []byte {
 	b = binary.AppendVarint(b, d.Decided-d.Started)
 	b = binary.AppendVarint(b, d.Ended)
 	b = binary.AppendVarint(b, int64(d.Value))
-	b = append(b, byte(d.Outcome))
+	b = append(b, byte(d.Outcome)|bit(d.Experiment != "", outcomeTrial))
+	if d.Experiment != "" {
+		b = profile.AppendFloat(profile.AppendString(b, d.Experiment), d.Propensity)
+		b = append(b, bit(d.WouldSend, 1))
+	}
 	b = binary.AppendUvarint(b, uint64(d.Flags))
 	b = binary.AppendUvarint(b, uint64(len(d.Items)))
 	for i := range d.Items {
@@ -179,7 +184,10 @@ func AppendDecision(b []byte, d *event.Decision) []byte {
 	return b
 }
 
-// ReadDecision reads what AppendDecision wrote.
+// outcomeTrial says beside the outcome that the experiment of a decision follows.
+const outcomeTrial = 0x80
+
+// ReadDecision reads what AppendDecision wrote, also before decisions named experiments.
 func ReadDecision(w *profile.Wire) event.Decision {
 	var d event.Decision
 	for _, t := range [...]*string{&d.ID, &d.Pipeline, &d.Trigger, &d.Kind, &d.Person, &d.CartID, &d.OrderID, &d.Currency, &d.Reason, &d.Variant, &d.Subject, &d.Model, &d.Version} {
@@ -189,7 +197,16 @@ func ReadDecision(w *profile.Wire) event.Decision {
 	d.Decided = d.Started + w.Varint()
 	d.Ended = w.Varint()
 	d.Value = event.Money(w.Varint())
-	d.Outcome = event.Outcome(w.Byte())
+	outcome := w.Byte()
+	d.Outcome = event.Outcome(outcome &^ outcomeTrial)
+	if outcome&outcomeTrial != 0 {
+		d.Experiment, d.Propensity = w.String(), w.Float()
+		would := w.Byte()
+		d.WouldSend = would == 1
+		if d.Experiment == "" || would > 1 {
+			w.Fail("experiment of unknown kind")
+		}
+	}
 	if d.Outcome > event.UnknownOutcome {
 		w.Fail("outcome of unknown kind")
 	}

@@ -595,3 +595,55 @@ func BenchmarkArm(b *testing.B) {
 		r.t.Arm(r.subject(), &ch, &out)
 	}
 }
+
+// TestEnrol: what a journey tries is noted in the decision, whoever is held out is decided
+// about all the same, stands against OncePer as if mailed, and is asked for again at the
+// last gate.
+func TestEnrol(t *testing.T) {
+	rule := cartRule
+	rule.OncePer = 24 * time.Hour
+	held := map[string]bool{"P": true}
+	rule.Held = func(person string) bool { return held[person] }
+	r := newRig(rule)
+	fires(t, r, "cart:a@0m")
+	var out Result
+	s := r.subject()
+	s.Now = testBase + 61*60_000
+	s.Enrol = func(d *event.Decision) string {
+		d.Experiment, d.Variant, d.Propensity, d.WouldSend = "words", "holdout", 0.05, true
+		return ReasonHoldout
+	}
+	r.t.Fire(s, "p/left", "ca", &out)
+	if len(out.Decisions) != 1 {
+		t.Fatalf("%+v", out)
+	}
+	d := out.Decisions[0]
+	if d.Outcome != event.Skipped || d.Reason != ReasonHoldout || !d.WouldSend || d.Experiment != "words" || d.Propensity != 0.05 || d.Value == 0 {
+		t.Fatalf("%+v", d)
+	}
+	if !r.st.capped(&r.t.rules[0], s.Now+1000, 1<<40) {
+		t.Fatal("who is held out may be asked at once again")
+	}
+	var back State
+	if err := back.DecodeFrom(r.st.AppendTo(nil)); err != nil || back.Records[0].Experiment != "words" || !back.Records[0].WouldSend || back.Records[0].Propensity != 0.05 {
+		t.Fatalf("%+v, %v", back.Records, err)
+	}
+	if got := r.t.Recheck(&d, &r.p, s.Now); got != ReasonHoldout {
+		t.Fatalf("the last gate says %q", got)
+	}
+	if got := r.t.RecheckReplay(&d, &r.p); got != ReasonHoldout {
+		t.Fatalf("the last gate of a replay says %q", got)
+	}
+}
+
+// TestOldState: a state from before experiments is read as it was.
+func TestOldState(t *testing.T) {
+	r := newRig(cartRule)
+	fires(t, r, "cart:a@0m cart:b@10m idle@65m")
+	b := r.st.AppendTo(nil)
+	b[0] = 1
+	var back State
+	if err := back.DecodeFrom(b); err != nil || len(back.Records) != len(r.st.Records) || back.Records[0].ID != r.st.Records[0].ID {
+		t.Fatalf("%+v, %v", back, err)
+	}
+}
