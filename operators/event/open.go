@@ -72,7 +72,7 @@ func (p *opening) check() string {
 		if _, ok := millis(&p.at); !ok {
 			return "the tick has no time"
 		}
-	case "receipt", "feedback":
+	case "receipt", "feedback", "handover":
 	default:
 		return "unknown kind of envelope"
 	}
@@ -275,6 +275,8 @@ func (d *Decoder) loose(dst []Record, data []byte, m map[string]json.RawMessage,
 		return d.receipts(dst, data, m, o)
 	case "feedback":
 		return d.feedback(dst, data, m, o)
+	case "handover":
+		return d.handover(dst, data, m, o)
 	}
 	items := bytes.TrimSpace(m["items"])
 	*o = d.origin(&p, o.receivedAt)
