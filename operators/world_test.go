@@ -90,6 +90,7 @@ type world struct {
 	served     chan error
 	down       atomic.Bool // the inbox cannot be reached
 	mute       atomic.Bool // the log takes no receipts
+	held       atomic.Bool // the log takes no handovers
 	journal    *mail.Journal
 	suppressed *mail.Suppressed
 	smtp       *mail.SMTP
@@ -137,7 +138,10 @@ func (w *world) start() {
 	w.pipeline = build(w.t, w.journeys, 0)
 	o := engine.Options{
 		Decoder: operators.NewDecoder(event.Options{}), Graph: w.pipeline.Graph, Tick: w.tick,
-		Handlers: map[string]engine.Handler{trigger.EffectMail: w.mailer().Handle},
+		Handlers: map[string]engine.Handler{
+			trigger.EffectMail:       w.mailer().Handle,
+			operators.EffectHandover: operators.NewHandover(w.pipeline, operators.HandoverOptions{Publish: w.handover, Suppress: func(from, to string) error { return w.suppressed.Copy(from, to) }}),
+		},
 	}
 	w.options(&o)
 	w.check(w.Run(w.t.Context(), o))
@@ -168,6 +172,14 @@ func (w *world) receipt(ctx context.Context, id string, r *event.Receipt) error 
 		return errDown
 	}
 	_, err := w.Log.Publish(ctx, "in.receipt", id, event.AppendReceipt(nil, r))
+	return err
+}
+
+func (w *world) handover(ctx context.Context, id string, data []byte) error {
+	if w.held.Load() {
+		return errDown
+	}
+	_, err := w.Log.Publish(ctx, "in.handover", id, data)
 	return err
 }
 
@@ -202,8 +214,13 @@ func (w *world) leave(user string) {
 	w.t.Helper()
 	person := w.names.Person(user)
 	w.check(w.suppressed.Add(person, mail.AllLists))
+	v := w.Engine.View()
+	owner, err := w.pipeline.Owner(v, person)
+	v.Close()
+	w.check(err)
+	w.check(w.suppressed.Add(owner, mail.AllLists))
 	data := event.AppendFeedback(nil, &event.Feedback{Kind: event.Unsubscribed, Person: person, Decision: "d", At: time.Now().UnixMilli()})
-	_, err := w.Log.Publish(w.t.Context(), "in.feedback", "", data)
+	_, err = w.Log.Publish(w.t.Context(), "in.feedback", "", data)
 	w.check(err)
 }
 
