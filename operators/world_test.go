@@ -139,7 +139,10 @@ func (w *world) start() {
 	o := engine.Options{
 		Decoder: operators.NewDecoder(event.Options{}), Graph: w.pipeline.Graph, Tick: w.tick,
 		Handlers: map[string]engine.Handler{
-			trigger.EffectMail:       w.mailer().Handle,
+			trigger.EffectMail: w.mailer().Handle,
+			operators.EffectDeadLetter: func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {
+				return engine.Removed, 0, nil
+			},
 			operators.EffectHandover: operators.NewHandover(w.pipeline, operators.HandoverOptions{Publish: w.handover, Suppress: func(from, to string) error { return w.suppressed.Copy(from, to) }}),
 		},
 	}
