@@ -45,7 +45,9 @@ func (o *Operator) merge(c *engine.Ctx, u *profile.Update) {
 // waits that came over, at their due times.
 //
 // Merging a state again changes nothing but Lost, and of several the order does not
-// matter: the result is a union, bounded by a total order.
+// matter: the result is a union, bounded by a total order. Only when an order ends two
+// waits about one cart it may matter whether they had become one before: then there is one
+// record instead of two.
 func (t *Triggers) Merge(s Subject, src *State, out *Result) {
 	st := s.State
 	st.Lost += src.Lost
@@ -107,15 +109,10 @@ func voidReason(p *profile.Person, r *Rule, w *Wait) string {
 		}
 		return ""
 	}
-	cart, ok := p.Cart(strings.TrimPrefix(w.Sub, "c"))
-	switch {
-	case ok && cart.Open():
-		return ""
-	case p.Ordered >= w.Activity:
+	if p.Ordered >= w.Activity {
 		return ReasonOrdered
-	default:
-		return ReasonEmptied
 	}
+	return "" // an empty cart may be filled by the next who joins: Fire looks
 }
 
 // Await says how much of others who were merged into this person is still on its way.
