@@ -27,6 +27,7 @@ type union struct {
 	log     *enginetest.Log
 	at      int64 // event time of what comes next
 	hold    bool  // handovers do not get into the log
+	mute    bool  // receipts do not
 	letters []operators.DeadLetter
 	sent    []event.Decision
 	moved   [][]byte // the handovers
@@ -78,6 +79,9 @@ func (u *union) run(ask func(p *operators.Pipeline, v *engine.View)) {
 				var d event.Decision
 				err := json.Unmarshal(row.Body, &d)
 				u.sent = append(u.sent, d)
+				if u.mute {
+					return engine.Removed, 0, err
+				}
 				u.receipt(&d, row.ID)
 				return engine.Reported, 0, err
 			},
@@ -187,8 +191,8 @@ func TestMergeRefusals(t *testing.T) {
 			for i := range 12 {
 				lines = append(lines, fmt.Sprintf(`{"product_id":"%d-%d","name":%q,"category":%q}`, part, i, strings.Repeat("n", 1000), strings.Repeat("c", 1000)))
 			}
-			for _, line := range lines {
-				large = append(large, fmt.Sprintf(`{"type":"track","event":"Product Added","userId":"a","properties":{"cart_id":"k%d","product_id":%s`, cart, strings.TrimPrefix(line, `{"product_id":`)+"}"))
+			for _, product := range lines {
+				large = append(large, fmt.Sprintf(`{"type":"track","event":"Product Added","userId":"a","properties":{"cart_id":"k%d","product_id":%s`, cart, strings.TrimPrefix(product, `{"product_id":`)+"}"))
 			}
 		}
 	}
@@ -303,4 +307,31 @@ func TestEarlyReceipt(t *testing.T) {
 	}
 	f(alias("b", "a"))
 	f(alias("b", "a"), alias("c", "b"))
+}
+
+// The same when the decision came with a first handover that has arrived, at a person who
+// was then handed over himself.
+func TestEarlyReceiptOfTheSecondHand(t *testing.T) {
+	u := newUnion(t)
+	u.mute = true
+	u.say(`{"type":"identify","userId":"a","traits":{"email":"a@shop.example","marketing_consent":true}}`, view("b"), view("c"),
+		`{"type":"track","event":"Product Added","userId":"a","properties":{"product_id":"mug","name":"mug","price":12.9,"cart_id":"k"}}`)
+	u.at += 2 * 3_600_000
+	u.say(view("d"), alias("b", "a"))
+	u.run(nil)
+	u.say(alias("c", "b"))
+	u.hold = true
+	u.run(nil)
+	if len(u.sent) != 1 || len(u.moved) != 1 {
+		t.Fatalf("%d mails, %d handovers", len(u.sent), len(u.moved))
+	}
+	u.receipt(&u.sent[0], 1)
+	u.run(nil)
+	u.hold = false
+	u.run(func(p *operators.Pipeline, v *engine.View) {
+		all, err := p.Decisions(v, "b")
+		if err != nil || len(all) != 1 || all[0].Outcome != event.Sent {
+			t.Fatalf("%+v: %v", all, err)
+		}
+	})
 }
