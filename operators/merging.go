@@ -75,6 +75,11 @@ func (m *merger) use(people *engine.Stage[*profile.Update]) {
 	m.arrivals.Use("admit", step[*arrival](m.admit))
 }
 
+// anybody is the key of the identity that says since when there are merges at all: while
+// there is none, new persons cost no lookup. It is a hint that every key group may keep
+// for itself.
+const anybody = ""
+
 // step makes an operator of a function.
 type step[T any] func(c *engine.Ctx, v T)
 
@@ -127,6 +132,10 @@ func (m *merger) adopt(c *engine.Ctx, g *merge) {
 		return
 	}
 	engine.Changed(c, m.cell)
+	if hint := engine.ValueOf(c, m.cell, anybody); hint.At == 0 {
+		hint.At = max(c.Watermark(), 1)
+		engine.ChangedOf(c, m.cell, anybody)
+	}
 	m.pipeline.Counters.Merges.Add(1)
 	m.people.Send(c, c.Key(), &profile.Update{Expect: true, Awaits: d.awaits()})
 	for i := range g.ids {
@@ -148,7 +157,7 @@ func (m *merger) point(c *engine.Ctx, g *merge) {
 // merged into another one, so hardly anybody's identity is looked up.
 func (m *merger) send(c *engine.Ctx, u *profile.Update) {
 	p := engine.Value(c, m.pipeline.keeper.Cell)
-	if p.Known() && u.Join == nil {
+	if u.Join == nil && (p.Known() || engine.ValueOf(c, m.cell, anybody).At == 0) {
 		u.Person = p
 		m.people.Send(c, c.Key(), u)
 		return
