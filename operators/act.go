@@ -69,11 +69,21 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 	if err := json.Unmarshal(row.Body, &d); err != nil {
 		return engine.Again, time.Hour, fmt.Errorf("decision in row %d: %w", row.ID, err)
 	}
-	p, _, err := engine.Read(v, m.pipeline.keeper.Cell, d.Person)
+	owner, err := m.pipeline.owner(v, d.Person)
 	if err != nil {
 		return engine.Again, 0, err
 	}
-	r, after, err := m.send(ctx, v, &d, &p)
+	if owner.awaits > 0 { // what is on its way may forbid the mail
+		return engine.Again, mergeWait, nil
+	}
+	if owner.capped, err = m.pipeline.promised(v, &d, owner); err != nil {
+		return engine.Again, 0, err
+	}
+	p, _, err := engine.Read(v, m.pipeline.keeper.Cell, owner.person)
+	if err != nil {
+		return engine.Again, 0, err
+	}
+	r, after, err := m.send(ctx, v, &d, &p, owner)
 	if err != nil {
 		return engine.Again, after, err
 	}
@@ -88,7 +98,10 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 
 // recheck looks once more whether a decision holds. What was imported lies in the past:
 // its mails are taken to leave when they were decided.
-func (m *Mailer) recheck(d *event.Decision, p *profile.Person, now int64) string {
+func (m *Mailer) recheck(d *event.Decision, p *profile.Person, owner ownership, now int64) string {
+	if owner.capped != "" {
+		return owner.capped
+	}
 	if d.Flags&event.FromImport != 0 {
 		return m.pipeline.triggers.RecheckReplay(d, p)
 	}
@@ -98,10 +111,10 @@ func (m *Mailer) recheck(d *event.Decision, p *profile.Person, now int64) string
 // send sends the mail of a decision, unless the re-check finds that it does not hold any
 // more, and says what came of it. The re-check is the sender's to ask for: a mail that
 // left before a crash, or may have, is not skipped for what happened since.
-func (m *Mailer) send(ctx context.Context, v *engine.View, d *event.Decision, p *profile.Person) (event.Receipt, time.Duration, error) {
+func (m *Mailer) send(ctx context.Context, v *engine.View, d *event.Decision, p *profile.Person, owner ownership) (event.Receipt, time.Duration, error) {
 	result, err := m.o.Sender.Send(ctx, mail.Job{
-		Decision: d.ID, Person: d.Person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
-		Hold:   func() string { return m.recheck(d, p, v.Watermark) },
+		Decision: d.ID, Person: owner.person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
+		Hold:   func() string { return m.recheck(d, p, owner, v.Watermark) },
 		Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, d, p) },
 	})
 	var retry *mail.RetryError

@@ -19,6 +19,9 @@ type Counters struct {
 	Ticks      atomic.Uint64
 	Mails      atomic.Uint64 // sent
 	Fallbacks  atomic.Uint64 // of those, with a written subject
+	Merges     atomic.Uint64 // known persons who were merged into another one
+	// MergeRepeats counts merges and handovers that came again, and changed nothing.
+	MergeRepeats atomic.Uint64
 
 	mu        sync.Mutex
 	decisions map[DecisionLabel]uint64

@@ -60,9 +60,11 @@ type Pipeline struct {
 	update      profile.Update // of the event that is being processed; used again for the next
 	link        profile.Link   // likewise
 	cache       itemCache
+	merger      *merger
 }
 
-// Build makes the graph: address and visitor, which tell who is meant; person; item.
+// Build makes the graph: address, visitor and identity, which tell who is meant; person;
+// item.
 func Build(o Options) *Pipeline {
 	p := &Pipeline{Counters: newCounters(), pseudonyms: o.Pseudonyms, exclude: o.Exclude, never: make(map[string]bool)}
 	for _, id := range o.Never {
@@ -71,6 +73,7 @@ func Build(o Options) *Pipeline {
 	p.Graph = engine.NewGraph(p.root)
 	p.addresses = engine.AddStage[addressed](p.Graph, "address")
 	p.visitors = engine.AddStage[*profile.Link](p.Graph, "visitor")
+	p.merger = newMerger(p, o.PeopleMax)
 	p.people = engine.AddStage[*profile.Update](p.Graph, "person")
 	items := engine.AddLazyStage(p.Graph, "item", recommend.AppendTouch, recommend.TouchReader())
 
@@ -79,9 +82,10 @@ func Build(o Options) *Pipeline {
 	p.triggers = trigger.New(trigger.Options{Rules: o.Rules, ID: p.decisionID})
 	toucher := recommend.NewToucher(p.recommender, items)
 
-	p.address = newAddressBook(p.people)
+	p.merger.use(p.people)
+	p.address = newAddressBook(p.merger.follow)
 	p.addresses.Use("book", p.address)
-	p.visitor = profile.NewVisitors(updater, p.people, o.PeopleMax)
+	p.visitor = profile.NewVisitors(updater, p.merger.follow, o.PeopleMax)
 	p.visitors.Use("link", p.visitor)
 	p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
 	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
@@ -91,10 +95,11 @@ func Build(o Options) *Pipeline {
 	p.people.Use("trigger", p.trigger)
 	p.addExperiments(&o)
 	p.people.Use("cooccurrence", toucher)
+	p.people.Use("handover", handovers{}) // the last one
 	p.items = recommend.NewItems(p.recommender, o.ItemsMax)
 	items.Use("cooccurrence", p.items)
 
-	p.Graph.Keep(p.address.cell, p.visitor.Cell, p.keeper.Cell, p.trigger.Cell, p.items.Cell, p.items.Totals)
+	p.Graph.Keep(p.address.cell, p.visitor.Cell, p.keeper.Cell, p.trigger.Cell, p.items.Cell, p.items.Totals, p.merger.cell)
 	return p
 }
 
@@ -110,6 +115,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.route(c, v)
 	case *event.Receipt:
 		p.receipt(c, v)
+	case *event.Handover:
+		p.handover(c, v)
 	case *event.Reject:
 		p.reject(c, v)
 	case *event.Stop:
@@ -146,7 +153,10 @@ func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
 		p.visitors.Send(c, p.pseudonyms.Visitor(visitor), &p.link)
 	case person != "":
 		p.update.Begin(e)
-		p.people.Send(c, person, &p.update)
+		p.merger.follow.Send(c, person, &p.update)
+	}
+	if e.Kind == event.Alias {
+		p.merger.alias(c, e, person)
 	}
 }
 
@@ -157,7 +167,7 @@ func (p *Pipeline) receipt(c *engine.Ctx, r *event.Receipt) {
 	if row, err := strconv.ParseUint(r.Effect, 10, 64); err == nil {
 		c.Settle(row)
 	}
-	p.people.Send(c, r.Person, &profile.Update{Receipt: r})
+	p.merger.follow.Send(c, r.Person, &profile.Update{Receipt: r})
 }
 
 // DeadLetter is the body of an EffectDeadLetter.
@@ -211,6 +221,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 			dst = append(dst, engine.Unit{Value: r.Receipt})
 		case r.Stop != nil:
 			dst = append(dst, engine.Unit{Value: r.Stop})
+		case r.Handover != nil:
+			dst = append(dst, engine.Unit{Value: r.Handover})
 		default:
 			dst = append(dst, engine.Unit{Time: r.Tick, Received: r.Tick, Value: tick{}})
 		}

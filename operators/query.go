@@ -8,14 +8,20 @@ import (
 	"millrace/operators/event"
 	"millrace/operators/profile"
 	"millrace/operators/recommend"
+	"millrace/operators/trigger"
 )
 
 // This file answers questions about the committed state, for the mailer, the command
 // line and the console. Views are handed in; nothing here touches live state.
 
-// Person is the committed picture of a person, by the shop's user id.
+// Person is the committed picture of a person, by the shop's user id. Here and below an
+// id that was merged into another one leads to that one: Merged tells.
 func (p *Pipeline) Person(v *engine.View, userID string) (profile.Person, bool, error) {
-	return engine.Read(v, p.keeper.Cell, p.pseudonyms.Person(userID))
+	key, err := p.Owner(v, p.pseudonyms.Person(userID))
+	if err != nil {
+		return profile.Person{}, false, err
+	}
+	return engine.Read(v, p.keeper.Cell, key)
 }
 
 // Visitor is the committed record of an anonymous visitor.
@@ -25,13 +31,22 @@ func (p *Pipeline) Visitor(v *engine.View, anonymousID string) (profile.Visitor,
 
 // Decisions are what was decided about a person, oldest first, with the reasons.
 func (p *Pipeline) Decisions(v *engine.View, userID string) ([]event.Decision, error) {
-	st, _, err := engine.Read(v, p.trigger.Cell, p.pseudonyms.Person(userID))
+	st, err := p.triggerState(v, userID)
 	return st.Records, err
+}
+
+func (p *Pipeline) triggerState(v *engine.View, userID string) (trigger.State, error) {
+	key, err := p.Owner(v, p.pseudonyms.Person(userID))
+	if err != nil {
+		return trigger.State{}, err
+	}
+	st, _, err := engine.Read(v, p.trigger.Cell, key)
+	return st, err
 }
 
 // Waiting is what is waited for, for a person.
 func (p *Pipeline) Waiting(v *engine.View, userID string) ([]Wait, error) {
-	st, _, err := engine.Read(v, p.trigger.Cell, p.pseudonyms.Person(userID))
+	st, err := p.triggerState(v, userID)
 	out := make([]Wait, 0, len(st.Waits))
 	for _, w := range st.Waits {
 		out = append(out, Wait{Rule: w.Rule, About: w.Sub[min(1, len(w.Sub)):], Order: strings.HasPrefix(w.Sub, "o"), Activity: w.Activity, Due: w.Deadline})

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,7 +38,7 @@ var update = flag.Bool("update", false, "rewrite the golden parts of testdata")
 // with the time of arrival, counted in hours and minutes from the first midnight (so
 // 34:00 is ten in the morning of the second day). A name that begins with "?" is an
 // anonymous visitor. The shop's own lines have "-" for a name: mail down, mail up,
-// receipts down, receipts up, stop, start, end.
+// receipts down, receipts up, handovers down, handovers up, stop, start, end.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -149,6 +150,10 @@ func (s *scene) line(f []string) {
 		s.mute.Store(true)
 	case "receipts up":
 		s.mute.Store(false)
+	case "handovers down":
+		s.held.Store(true)
+	case "handovers up":
+		s.held.Store(false)
 	case "stop":
 		s.stop()
 	case "start":
@@ -211,6 +216,11 @@ func (s *scene) verb(e map[string]any, verb string, words []string) {
 	switch verb {
 	case "identify":
 		e["type"] = "identify"
+	case "alias", "merge": // whose name stands first stays
+		e["type"], e["previousId"] = verb, words[0]
+		if !slices.Contains(s.users, words[0]) {
+			s.users = append(s.users, words[0])
+		}
 	case "view":
 		e["event"], e["properties"] = "Product Viewed", product(words[0], words[1])
 	case "add", "remove":
@@ -308,6 +318,18 @@ func (s *scene) tell() string {
 			fmt.Fprintln(&b, " nothing is known")
 			continue
 		}
+		merged, err := s.pipeline.Merged(v, user)
+		s.check(err)
+		if merged.Awaits > 0 {
+			fmt.Fprintf(&b, " awaits %d handovers,", merged.Awaits)
+		}
+		if merged.Into != "" {
+			fmt.Fprintf(&b, " is now %s\n", s.nameOf(merged.Into))
+			continue
+		}
+		if merged.Others > 0 {
+			fmt.Fprintf(&b, " %d ids, ", merged.Others+1)
+		}
 		fmt.Fprintf(&b, " %d orders", p.OrderCount())
 		for i := range p.Carts {
 			if c := &p.Carts[i]; c.Open() {
@@ -329,6 +351,9 @@ func (s *scene) tell() string {
 	}
 	fmt.Fprintf(&b, "\ntimers %d, outbox %d, without receipt %d, retries %d, dead letters %d\n",
 		st.Timers, st.Unresolved, st.Reported, st.Retries, len(s.pipeline.Counters.DeadLetters()))
+	for _, code := range slices.Sorted(maps.Keys(s.pipeline.Counters.DeadLetters())) {
+		fmt.Fprintf(&b, "dead letter: %s\n", code)
+	}
 	return b.String()
 }
 
@@ -348,6 +373,16 @@ func (s *scene) figures(b *bytes.Buffer, v *engine.View) {
 			fmt.Fprintln(b)
 		}
 	}
+}
+
+// nameOf is the user whose pseudonym it is.
+func (s *scene) nameOf(person string) string {
+	for _, user := range s.users {
+		if s.names.Person(user) == person {
+			return user
+		}
+	}
+	return "nobody we know"
 }
 
 // why lists the decisions about a person and what is waited for.

@@ -98,6 +98,7 @@ type world struct {
 	served     chan error
 	down       atomic.Bool // the inbox cannot be reached
 	mute       atomic.Bool // the log takes no receipts
+	held       atomic.Bool // the log takes no handovers
 	journal    *mail.Journal
 	suppressed *mail.Suppressed
 	smtp       *mail.SMTP
@@ -154,6 +155,10 @@ func (w *world) start() {
 		Handlers: map[string]engine.Handler{
 			trigger.EffectMail:    w.mailer().Handle,
 			experiment.EffectStop: operators.StopHandler(w.publish),
+			operators.EffectDeadLetter: func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {
+				return engine.Removed, 0, nil
+			},
+			operators.EffectHandover: operators.NewHandover(w.pipeline, operators.HandoverOptions{Publish: w.handover, Suppress: func(from, to string) error { return w.suppressed.Copy(from, to) }}),
 		},
 	}
 	w.options(&o)
@@ -193,6 +198,14 @@ func (w *world) receipt(ctx context.Context, id string, r *event.Receipt) error 
 	return err
 }
 
+func (w *world) handover(ctx context.Context, id string, data []byte) error {
+	if w.held.Load() {
+		return errDown
+	}
+	_, err := w.Log.Publish(ctx, "in.handover", id, data)
+	return err
+}
+
 // stop ends the engine as SIGTERM does and closes everything but the inbox.
 func (w *world) stop() {
 	w.t.Helper()
@@ -224,8 +237,13 @@ func (w *world) leave(user string) {
 	w.t.Helper()
 	person := w.names.Person(user)
 	w.check(w.suppressed.Add(person, mail.AllLists))
+	v := w.Engine.View()
+	owner, err := w.pipeline.Owner(v, person)
+	v.Close()
+	w.check(err)
+	w.check(w.suppressed.Add(owner, mail.AllLists))
 	data := event.AppendFeedback(nil, &event.Feedback{Kind: event.Unsubscribed, Person: person, Decision: "d", At: time.Now().UnixMilli()})
-	_, err := w.Log.Publish(w.t.Context(), "in.feedback", "", data)
+	_, err = w.Log.Publish(w.t.Context(), "in.feedback", "", data)
 	w.check(err)
 }
 

@@ -36,6 +36,19 @@ type profileView struct {
 	Hours      map[string]uint32 `json:"hours"`
 	Waiting    []waitView        `json:"waiting"`
 	Note       string            `json:"note,omitempty"`
+	mergedView
+}
+
+// mergedView says what an id has to do with merges of persons.
+type mergedView struct {
+	Into   string `json:"merged_into,omitempty"` // pseudonym: what is shown is that person's
+	Others int    `json:"merged_ids,omitempty"`
+	Awaits int    `json:"merges_under_way,omitempty"`
+}
+
+func (a *answers) merged(v *engine.View, user string) (mergedView, error) {
+	m, err := a.pipeline.Merged(v, user)
+	return mergedView(m), err
 }
 
 type kindView struct {
@@ -74,7 +87,9 @@ func (a *answers) profile(v *engine.View, user string) (*profileView, error) {
 		return nil, errNotFound
 	}
 	out := personView(user, &p, v.Watermark)
-	out.Waiting, err = a.waiting(v, user)
+	if out.Waiting, err = a.waiting(v, user); err == nil {
+		out.mergedView, err = a.merged(v, user)
+	}
 	return out, err
 }
 
@@ -162,6 +177,7 @@ type whyView struct {
 	User      string         `json:"user"`
 	Decisions []decisionView `json:"decisions"`
 	Waiting   []waitView     `json:"waiting"`
+	mergedView
 }
 
 type decisionView struct {
@@ -196,7 +212,9 @@ func (a *answers) why(v *engine.View, user string) (*whyView, error) {
 	for i := range slices.Backward(decisions) {
 		out.Decisions = append(out.Decisions, viewDecision(&decisions[i]))
 	}
-	out.Waiting, err = a.waiting(v, user)
+	if out.Waiting, err = a.waiting(v, user); err == nil {
+		out.mergedView, err = a.merged(v, user)
+	}
 	return out, err
 }
 
@@ -244,6 +262,7 @@ type recommendView struct {
 	Name      string                    `json:"name,omitempty"`
 	Items     []scoredView              `json:"items,omitzero"`     // of a person
 	Relations map[string][]neighborView `json:"relations,omitzero"` // of an item
+	mergedView
 }
 
 type scoredView struct {
@@ -269,7 +288,11 @@ func (a *answers) recommend(v *engine.View, user string, n int) (*recommendView,
 	if err != nil {
 		return nil, err
 	}
-	out := &recommendView{Of: user, Items: []scoredView{}}
+	merged, err := a.merged(v, user)
+	if err != nil {
+		return nil, err
+	}
+	out := &recommendView{Of: user, Items: []scoredView{}, mergedView: merged}
 	for i := range scored {
 		s := &scored[i]
 		sv := scoredView{ID: s.Item, Name: s.Facts.Name, Score: round(s.Score), Why: s.Why()}

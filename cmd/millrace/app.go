@@ -369,6 +369,7 @@ func (a *app) openEngine(ctx context.Context) error {
 			trigger.EffectMail:         mailer.Handle,
 			operators.EffectDeadLetter: a.deadLetter,
 			experiment.EffectStop:      operators.StopHandler(a.publishStop),
+			operators.EffectHandover:   operators.NewHandover(a.pipeline, operators.HandoverOptions{Publish: a.publishHandover, Suppress: a.suppressToo}),
 		},
 		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain, AcceptGap: a.s.acceptGap,
 		Once: a.s.once, LogEnd: a.logEnd, Speed: a.s.speed, MayCommit: a.diskRoom, Logger: a.log,

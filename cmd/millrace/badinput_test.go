@@ -343,7 +343,7 @@ func TestRetryKeepsType(t *testing.T) {
 	}
 	f("/v1/track", `{"userId":"u"}`, "track", "no_event_name", "track without event")
 	f("/v1/identify", `{"traits":{"email":"u@shop.example"}}`, "identify", "no_identity", "")
-	f("/v1/merge", `{"userId":"u"}`, "merge", "bad_type", "merge of known users is not supported yet")
+	f("/v1/merge", `{"userId":"u"}`, "merge", "bad_merge", "merge without a second id")
 
 	// What was good in all but what the decoder knew comes in as what it is.
 	err := r.events.PublishDeadLetter(t.Context(), stream.DeadLetter{

@@ -8,12 +8,8 @@ import (
 
 	"millrace/engine"
 	"millrace/engine/stream"
-	"millrace/operators"
 	"millrace/operators/event"
 )
-
-// mergeType is what the gateway calls an event of RudderStack's /v1/merge.
-const mergeType = "merge"
 
 // letterTypes finds out what the paths of requests said of the events in the log: the
 // bytes of a dead letter are the client's own and need not say it again. It remembers
@@ -61,12 +57,4 @@ func itemTypes(data []byte) []string {
 		out[i] = e.Items[i].Type
 	}
 	return out
-}
-
-// letterDetail says what is wrong with a bad event, in words for people.
-func letterDetail(d *operators.DeadLetter, kind string) string {
-	if kind == mergeType && d.Reason == string(event.BadType) {
-		return "merge of known users is not supported yet"
-	}
-	return d.Detail
 }

@@ -47,21 +47,45 @@ func (a *app) publishReceipt(ctx context.Context, id string, r *event.Receipt) e
 	return err
 }
 
+func (a *app) publishHandover(ctx context.Context, id string, data []byte) error {
+	_, err := a.events.Publish(ctx, "in.handover", id, data)
+	return err
+}
+
+// suppressToo lets what a person does not want hold for the one he was merged into.
+func (a *app) suppressToo(from, to string) error {
+	lists := make([]string, 0, len(a.journeys))
+	for _, j := range a.journeys {
+		lists = append(lists, j.Rule.Pipeline)
+	}
+	return a.suppressed.Copy(from, to, lists...)
+}
+
 func (a *app) logEnd(ctx context.Context) (uint64, error) {
 	s, err := a.events.Info(ctx)
 	return s.Last, err
 }
 
 // leave takes a person off the list: at once, in the set that is read before each
-// send, and for good, in the log.
+// send, and for good, in the log. One who was merged into another since the mail left is
+// taken off by both names: the merge has copied what stood in the set before it.
 func (a *app) leave(ctx context.Context, l mail.Leave) error {
 	if err := a.suppressed.Add(l.Person, mail.AllLists); err != nil {
+		return err
+	}
+	v := a.engine.View()
+	owner, err := a.pipeline.Owner(v, l.Person)
+	v.Close()
+	if err != nil {
+		return err
+	}
+	if err := a.suppressed.Add(owner, mail.AllLists); err != nil {
 		return err
 	}
 	data := event.AppendFeedback(nil, &event.Feedback{
 		Kind: event.Unsubscribed, Person: l.Person, Decision: l.Decision, At: time.Now().UnixMilli(),
 	})
-	_, err := a.events.Publish(ctx, "in.feedback", "leave/"+l.Person+"/"+l.Decision, data)
+	_, err = a.events.Publish(ctx, "in.feedback", "leave/"+l.Person+"/"+l.Decision, data)
 	return err
 }
 
@@ -76,7 +100,7 @@ func (a *app) deadLetter(ctx context.Context, _ *engine.View, row engine.Row) (e
 		return engine.Again, time.Second, err
 	}
 	err = a.events.PublishDeadLetter(ctx, stream.DeadLetter{
-		Pipeline: "ingest", Operator: "decode", Reason: d.Reason, Detail: letterDetail(&d, kind), Source: d.Source, Type: kind,
+		Pipeline: "ingest", Operator: "decode", Reason: d.Reason, Detail: d.Detail, Source: d.Source, Type: kind,
 		Stream: a.engine.Stats().Position.Stream, Seq: d.Seq, Index: d.Index, At: time.UnixMilli(d.At), Bytes: d.Bytes,
 		Cut: len(d.Bytes) >= event.MaxReject, // the rest was left out on the way here
 	})

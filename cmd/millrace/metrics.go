@@ -117,6 +117,8 @@ func (m *collector) flow() {
 	m.counter("millrace_event_repeats_total", "Events dropped because their messageId was seen before.", func() float64 { return float64(c.Duplicates.Load()) })
 	m.counter("millrace_events_late_total", "Events older than the newest of their person.", func() float64 { return float64(c.Late.Load()) })
 	m.counter("millrace_ticks_total", "Ticks read.", func() float64 { return float64(c.Ticks.Load()) })
+	m.counter("millrace_merges_total", "Known persons who were merged into another one.", func() float64 { return float64(c.Merges.Load()) })
+	m.counter("millrace_merge_repeats_total", "Merges and handovers that came again.", func() float64 { return float64(c.MergeRepeats.Load()) })
 	m.add("millrace_dead_letters_total", "Events that could not be read, by reason.", []string{"reason"}, func(send func(float64, ...string)) {
 		for reason, n := range c.DeadLetters() {
 			send(float64(n), reason)

@@ -72,6 +72,7 @@ func newProfile() *cobra.Command {
 }
 
 func (p *profileView) text(w io.Writer) {
+	p.mergedView.text(w, p.User)
 	fmt.Fprintf(w, "%s  %s  %s  consent %s\n", p.User, p.FirstName, p.Email, p.Consent)
 	if p.Suppressed != "" {
 		fmt.Fprintf(w, "suppressed: %s\n", p.Suppressed)
@@ -97,6 +98,19 @@ func (p *profileView) text(w io.Writer) {
 	}
 	if p.Note != "" {
 		fmt.Fprintf(w, "\nnote: %s\n", p.Note)
+	}
+}
+
+// text says whose answer it is when ids were merged.
+func (m *mergedView) text(w io.Writer, user string) {
+	if m.Into != "" {
+		fmt.Fprintf(w, "%s was merged into another person (%s): this is about that one\n", user, m.Into)
+	}
+	if m.Others > 0 {
+		fmt.Fprintf(w, "%d other ids were merged into this person\n", m.Others)
+	}
+	if m.Awaits > 0 {
+		fmt.Fprintf(w, "what was known of %d of them is still on its way: nothing is decided until it has come\n", m.Awaits)
 	}
 }
 
@@ -139,6 +153,7 @@ func newWhy() *cobra.Command {
 }
 
 func (y *whyView) text(w io.Writer) {
+	y.mergedView.text(w, y.User)
 	if len(y.Decisions)+len(y.Waiting) == 0 {
 		fmt.Fprintf(w, "%s: no trigger ever concerned this person\n", y.User)
 	}
@@ -191,6 +206,7 @@ func newRecommend() *cobra.Command {
 }
 
 func (r *recommendView) text(w io.Writer) {
+	r.mergedView.text(w, r.Of)
 	fmt.Fprintln(w, strings.TrimSpace(r.Of+" "+r.Name))
 	if len(r.Items)+len(r.Relations) == 0 {
 		fmt.Fprintln(w, "  nothing yet")

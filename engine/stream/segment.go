@@ -27,7 +27,7 @@ func routes() map[string]route {
 		m["/v1/"+kind] = route{kind: kind}
 		m["/v1/"+kind[:1]] = route{kind: kind}
 	}
-	m["/v1/merge"] = route{kind: "merge"} // RudderStack's; the decoder keeps it without effect
+	m["/v1/merge"] = route{kind: "merge"} // RudderStack's
 	return m
 }
 

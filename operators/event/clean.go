@@ -24,9 +24,13 @@ type origin struct {
 }
 
 // The calls of the tracking API that are no kinds of ours alone.
-const callTrack = KindCount
+const (
+	callTrack = KindCount + iota
+	callMerge
+)
 
-// callKind is the kind of a call; callTrack for track, Unknown for what is none.
+// callKind is the kind of a call; callTrack and callMerge for those two, Unknown for
+// what is none.
 func callKind(call string) Kind {
 	if len(call) > len("identify") {
 		call = strings.TrimSpace(call)
@@ -54,6 +58,8 @@ func callKind(call string) Kind {
 		return Group
 	case "alias":
 		return Alias
+	case "merge":
+		return callMerge
 	}
 	return Unknown
 }
@@ -69,10 +75,12 @@ func (d *Decoder) build(e *Event, f *fields, o *origin) (Code, string) {
 		}
 	}
 	e.Kind = callKind(call)
-	ga4 := false
+	ga4, merge := false, false
 	switch e.Kind {
 	case Unknown:
-		return BadType, "type is none of track, identify, page, screen, group, alias"
+		return BadType, "type is none of track, identify, page, screen, group, alias, merge"
+	case callMerge:
+		e.Kind, merge = Alias, true
 	case callTrack:
 		e.Kind = Unknown
 		if v := f.event.get(eEvent); v.t == '"' {
@@ -93,7 +101,7 @@ func (d *Decoder) build(e *Event, f *fields, o *origin) (Code, string) {
 	} else if v := f.event.get(eProperties); v.t != 0 && v.t != 'n' && v.t != '{' {
 		e.Flags |= PropsWrapped
 	}
-	if code, why := e.identities(f); code != "" {
+	if code, why := e.identities(f, merge); code != "" {
 		return code, why
 	}
 	e.messageID(f, o)
@@ -101,17 +109,12 @@ func (d *Decoder) build(e *Event, f *fields, o *origin) (Code, string) {
 }
 
 // identities sets the ids of the person.
-func (e *Event) identities(f *fields) (Code, string) {
+func (e *Event) identities(f *fields, merge bool) (Code, string) {
 	e.UserID = identity(f.event.get(eUserID), &e.Flags)
 	e.AnonymousID = visitor(f.event.get(eAnonymousID), &e.Flags)
 	if e.Kind == Alias {
-		if e.UserID == "" {
-			return NoIdentity, "alias without userId"
-		}
-		e.PreviousID = identity(f.event.get(ePreviousID), &e.Flags)
-		if e.PreviousID == e.UserID {
-			e.PreviousID = ""
-			e.Flags |= AliasSelf
+		if code, why := e.merged(f, merge); code != "" {
+			return code, why
 		}
 	}
 	if e.UserID != "" || e.AnonymousID != "" {

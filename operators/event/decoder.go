@@ -46,6 +46,8 @@ func (d *Decoder) Decode(data []byte, storedAt int64, h Handler) {
 			h.Reject(r.Reject)
 		case r.Receipt != nil && h.Receipt != nil:
 			h.Receipt(int(r.Index), r.Receipt)
+		case r.Handover != nil && h.Handover != nil:
+			h.Handover(r.Handover)
 		case r.Tick != 0 && h.Tick != nil:
 			h.Tick(r.Tick)
 		}

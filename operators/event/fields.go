@@ -56,6 +56,7 @@ const (
 	eTraits
 	eContext
 	eIntegrations
+	eMerge
 	eBatch
 	eEnvelope
 	eCount
@@ -89,6 +90,8 @@ func eventField(key string) uint8 {
 		return eContext
 	case "integrations":
 		return eIntegrations
+	case "mergeProperties":
+		return eMerge
 	case "batch":
 		return eBatch
 	case "mr":

@@ -18,6 +18,10 @@ func seeds() []string {
 		`{"type":"track","event":"x","userId":"u","properties":{"a":` + strings.Repeat("[", 40) + strings.Repeat("]", 40) + `}}`,
 		`{"items":[{"e":{"type":"page","userId":"u"},"t":"screen","zz":1},{"b":"eA=="},{"r":"too_large","e":1}],"kind":"events","mr":1,"receivedAt":1772446800300,"sim":true}`,
 		string(AppendTick(nil, received)),
+		`{"type":"merge","mergeProperties":[{"type":"userId","value":"new"},{"type":"user_id","value":7}],"messageId":"m"}`,
+		`{"type":"merge","userId":"n","previousId":"o","mergeProperties":3}`,
+		string(AppendHandover(nil, []byte(`{"id":"i","from":"a","to":"b","effect":"7","at":5,"parts":[{"name":"profile","data":"AQI="}]}`))),
+		`{"mr":1,"kind":"handover","handover":{"id":"i","from":"a","to":"a"}}`,
 		string(AppendReceipts(nil, []Receipt{{Decision: "d", Outcome: Sent}, {Decision: "e", At: 5}})),
 		string(AppendEnvelope(nil, Header{ReceivedAt: received, Source: "web", Public: true}, []Item{
 			{Type: "track", SentAt: "2026-03-02T10:15:10.050Z", Raw: []byte(plainTrack), Context: json.RawMessage(`{"locale":"de_AT"}`)},
@@ -50,10 +54,11 @@ func checkPaths(t *testing.T, data []byte) {
 	for range 2 { // the second time in used buffers
 		var handled []Record
 		again.Decode(data, received, Handler{
-			Event:   func(i int, e *Event) { handled = append(handled, Record{Index: uint32(i), Event: e.Clone()}) },
-			Reject:  func(r *Reject) { handled = append(handled, Record{Index: uint32(r.Index), Reject: r}) },
-			Receipt: func(i int, r *Receipt) { handled = append(handled, Record{Index: uint32(i), Receipt: r}) },
-			Tick:    func(at int64) { handled = append(handled, Record{Tick: at}) },
+			Event:    func(i int, e *Event) { handled = append(handled, Record{Index: uint32(i), Event: e.Clone()}) },
+			Reject:   func(r *Reject) { handled = append(handled, Record{Index: uint32(r.Index), Reject: r}) },
+			Receipt:  func(i int, r *Receipt) { handled = append(handled, Record{Index: uint32(i), Receipt: r}) },
+			Handover: func(h *Handover) { handled = append(handled, Record{Handover: h}) },
+			Tick:     func(at int64) { handled = append(handled, Record{Tick: at}) },
 		})
 		if len(handled) != len(fast) || show(handled) != show(fast) {
 			t.Fatalf("%q:\nDecode    %s\nDecodeAll %s", data, show(handled), show(fast))

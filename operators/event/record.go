@@ -33,6 +33,11 @@ const (
 	NotJSON      Code = "not_json"       // unreadable, or not UTF-8
 	BadEnvelope  Code = "bad_envelope"   // unknown version or kind, or a part of it is missing
 	NotAllowed   Code = "not_allowed"    // a browser's key may not send this event
+	BadMerge     Code = "bad_merge"      // a merge that does not name two ids that we know how to find
+	MergeCycle   Code = "merge_cycle"    // the person that should stay was itself merged into the other
+	MergeTaken   Code = "merge_taken"    // the person that should go was merged into a third one
+	MergeFull    Code = "merge_full"     // too many ids would be one person
+	MergeLarge   Code = "merge_large"    // what is known of the person does not fit one message
 )
 
 // Reject is an event, or a whole message, that could not be taken. Detail says what
@@ -54,15 +59,18 @@ type Record struct {
 	Reject  *Reject
 	Receipt *Receipt
 	Stop    *Stop
-	Tick    int64 // Unix milliseconds that the log's clock has reached
+	// Handover is what a person who was merged into another one hands over.
+	Handover *Handover
+	Tick     int64 // Unix milliseconds that the log's clock has reached
 }
 
 // Handler gets the parts of a message in order. A nil function skips its part.
 type Handler struct {
-	Event   func(index int, e *Event) // e is valid until it returns
-	Reject  func(r *Reject)
-	Receipt func(index int, r *Receipt)
-	Tick    func(at int64)
+	Event    func(index int, e *Event) // e is valid until it returns
+	Reject   func(r *Reject)
+	Receipt  func(index int, r *Receipt)
+	Handover func(h *Handover)
+	Tick     func(at int64)
 }
 
 // SourceOptions are what the owner of a source says about it.

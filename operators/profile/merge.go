@@ -3,6 +3,7 @@ package profile
 import (
 	"math"
 	"slices"
+	"strings"
 
 	"millrace/operators/event"
 )
@@ -15,14 +16,29 @@ import (
 // with these exceptions: what a bound dropped on one side stays dropped; a trait of
 // dst stays even if src has a newer one; of an order that both sides saw, the visitor's
 // lines stay in the affinities; and a visitor's yes is not taken over as consent.
-func (u *Updater) Merge(dst, src *Person, ch *Change) {
+func (u *Updater) Merge(dst, src *Person, ch *Change) { u.merge(dst, src, ch, false) }
+
+// Join is Merge for src that was a known person as well. It commutes: of several that
+// join dst the order does not matter, and a trait is what was said last, by whichever
+// name, of two words of one instant the greater. Consent is not: no on either side is
+// no, and a yes is dst's own. The exceptions that remain are that what a bound dropped on
+// one side stays dropped; that a message with one id that both saw counts for both; that
+// of an order that both saw the lines stay in the affinities twice; that of two looks or
+// cart changes at one instant it is not said which one's price holds; and that an address
+// that bounced, was given up and taken up again may stay dead.
+func (u *Updater) Join(dst, src *Person, ch *Change) { u.merge(dst, src, ch, true) }
+
+// Known tells whether anything is known of a person.
+func (p *Person) Known() bool { return p.Newest != 0 || len(p.Kinds) > 0 }
+
+func (u *Updater) merge(dst, src *Person, ch *Change, known bool) {
 	ch.reset()
 	ch.Merged, ch.Time = true, src.Newest
-	if src.Newest == 0 && len(src.Kinds) == 0 {
+	if !src.Known() {
 		return
 	}
 	dst.adopt(src, u.half)
-	dst.mergeOrders(src)
+	dst.mergeOrders(src, known)
 	dst.mergeCounts(src)
 	dst.mergeSeen(src)
 	dst.closeCarts(src.Ordered, ch)
@@ -33,20 +49,57 @@ func (u *Updater) Merge(dst, src *Person, ch *Change) {
 	for _, b := range src.Bought {
 		dst.buy(b.ID, b.At)
 	}
-	if src.Window != 0 && (dst.Window == 0 || src.Window < dst.Window && dst.Window-src.Window < u.linked || src.Window-dst.Window >= u.linked) {
-		dst.Window = src.Window // overlapping windows become one; else the newer one holds
-	}
+	u.mergeWindow(dst, src, known)
 	if l := src.LastOrder; l.At > dst.LastOrder.At || l.At == dst.LastOrder.At && l.ID > dst.LastOrder.ID {
 		dst.LastOrder = l
 		ch.Ordered, ch.OrderID = true, l.ID
 	}
-	dst.mergeTraits(&src.Traits, ch)
+	if known {
+		dst.joinTraits(&src.Traits, ch)
+	} else {
+		dst.mergeTraits(&src.Traits, ch)
+	}
 	dst.mergeConsent(&src.Consent, ch)
-	if src.Currency != "" && src.currAt > dst.currAt || dst.Currency == "" {
+	newer := src.currAt > dst.currAt || src.currAt == dst.currAt && src.Currency > dst.Currency
+	if src.Currency != "" && newer || dst.Currency == "" {
 		dst.Currency, dst.currAt = src.Currency, src.currAt
 	}
 	dst.Flags |= src.Flags
 	dst.Lost.add(&src.Lost)
+}
+
+// mergeWindow joins the windows of views seen together. A visitor's that overlaps and
+// began earlier becomes one with the person's; of two persons' the newer one holds.
+func (u *Updater) mergeWindow(dst, src *Person, known bool) {
+	switch {
+	case src.Window == 0:
+	case dst.Window == 0, known && src.Window > dst.Window:
+		dst.Window = src.Window
+	case known:
+	case src.Window < dst.Window && dst.Window-src.Window < u.linked, src.Window-dst.Window >= u.linked:
+		dst.Window = src.Window // overlapping windows become one; else the newer one holds
+	}
+}
+
+// joinTraits lets the newer word hold, trait by trait, as applyTraits does.
+func (p *Person) joinTraits(src *Traits, ch *Change) {
+	from := src.all()
+	for i, to := range p.Traits.all() {
+		at, other := p.Traits.at[i], src.at[i]
+		taken := other != 0 && (other > at || other == at && *from[i] > *to)
+		if i == 0 {
+			switch {
+			case strings.EqualFold(*to, *from[i]):
+				p.Traits.Dead = p.Traits.Dead || src.Dead
+			case taken:
+				p.Traits.Dead = src.Dead
+			}
+		}
+		if taken {
+			ch.TraitsChanged = ch.TraitsChanged || *to != *from[i]
+			*to, p.Traits.at[i] = *from[i], other
+		}
+	}
 }
 
 // adopt brings both to the same half-life and landmark, and joins the times.
@@ -68,8 +121,9 @@ func (p *Person) adopt(src *Person, half int64) {
 	p.Last = max(p.Last, src.Last)
 }
 
-// mergeOrders joins the orders. One that both saw is taken out of src's counts.
-func (p *Person) mergeOrders(src *Person) {
+// mergeOrders joins the orders. One that both saw is taken out of src's counts, or out
+// of whose is the later when both are known.
+func (p *Person) mergeOrders(src *Person, known bool) {
 	for i := range src.Orders {
 		s := src.Orders[i]
 		o := p.order(s.Hash)
@@ -78,7 +132,12 @@ func (p *Person) mergeOrders(src *Person) {
 		}
 		p.Refunded -= o.back()
 		src.Refunded -= s.back()
-		if o.At != 0 && s.At != 0 {
+		if o.At != 0 && s.At != 0 && known && (s.At < o.At || s.At == o.At && s.Value < o.Value) {
+			p.Revenue -= o.Value
+			p.uncount(event.OrderCompleted, o.Value, o.At)
+			p.Lost.Updates++
+			o.At, o.Value = s.At, s.Value
+		} else if o.At != 0 && s.At != 0 {
 			src.Revenue -= s.Value
 			src.uncount(event.OrderCompleted, s.Value, s.At)
 			p.Lost.Updates++

@@ -14,6 +14,15 @@ type Update struct {
 	Handover *Person        // the history of a visitor who turned out to be this person, or nil
 	Receipt  *event.Receipt // what came of a decision about this person, or nil
 
+	// Leave asks for the state of this person, who was merged into another one: each
+	// operator that keeps any puts it into the handover and forgets it.
+	Leave *event.Handover
+	// Join is the state that another person left: each operator takes its part of it.
+	Join *event.Handover
+	// Awaits, with Expect or Join, is how many handovers this person has yet to get.
+	Awaits int
+	Expect bool // nothing but Awaits has changed
+
 	Person *Person // the picture after the update; nil when the visitor stage passed it on
 	Change Change  // what the update changed in it
 }
@@ -23,6 +32,12 @@ func (u *Update) Begin(e *event.Event) {
 	u.Change.reset()
 	*u = Update{Event: e, Change: u.Change}
 }
+
+// PartName names the picture in a handover.
+const PartName = "profile"
+
+// CheckPart answers why the picture in a handover cannot be read, or nil.
+func CheckPart(b []byte) error { return new(Person).DecodeFrom(b) }
 
 // Keeper is the operator that keeps the picture of each person.
 type Keeper struct {
@@ -37,13 +52,26 @@ func NewKeeper(u *Updater, cacheMax int) *Keeper {
 
 // Process implements engine.Operator.
 func (k *Keeper) Process(c *engine.Ctx, u *Update) {
-	p := engine.Value(c, k.Cell)
-	u.Person = p
+	p := u.Person // of a stage before this one, which looked it up
+	if p == nil {
+		p = engine.Value(c, k.Cell)
+		u.Person = p
+	}
 	switch {
 	case u.Event != nil:
 		k.updater.Apply(p, u.Event, &u.Change)
 	case u.Handover != nil:
 		k.updater.Merge(p, u.Handover, &u.Change)
+	case u.Leave != nil:
+		u.Leave.Put(PartName, p.AppendTo(nil))
+		*p = Person{}
+	case u.Join != nil:
+		var other Person
+		if err := other.DecodeFrom(u.Join.Part(PartName)); err != nil {
+			c.Fail(err)
+			return
+		}
+		k.updater.Join(p, &other, &u.Change)
 	default:
 		return // a receipt changes what was decided, not who the person is
 	}

@@ -181,7 +181,7 @@ func (t *Triggers) skip(s Subject, d *event.Decision, sub, reason string, out *R
 // skipped with its reason. A timer that nothing waits for any more does nothing.
 func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 	i := s.State.wait(rule, sub)
-	if i < 0 {
+	if i < 0 || s.State.Awaits > 0 { // what is on its way may forbid it: Await asks again
 		return
 	}
 	w := &s.State.Waits[i]
@@ -329,31 +329,6 @@ func (t *Triggers) recheck(r *Rule, d *event.Decision, p *profile.Person, until 
 		}
 	}
 	return mayMail(p, r.AssumeConsent)
-}
-
-// Merge lets what another state of the same person waits for and decided join s. It
-// asks again for the timers of the waits that came over.
-func (t *Triggers) Merge(s Subject, src *State, out *Result) {
-	s.State.Fired = append(s.State.Fired, src.Fired...)
-	slices.SortStableFunc(s.State.Fired, func(a, b Fired) int { return cmp.Or(cmp.Compare(a.At, b.At), strings.Compare(a.Decision, b.Decision)) })
-	if over := len(s.State.Fired) - MaxFired; over > 0 {
-		s.State.Fired = slices.Delete(s.State.Fired, 0, over)
-		s.State.Lost += uint32(over)
-	}
-	s.State.Records = append(s.State.Records, src.Records...)
-	slices.SortStableFunc(s.State.Records, func(a, b event.Decision) int {
-		return cmp.Or(cmp.Compare(a.Decided, b.Decided), strings.Compare(a.ID, b.ID))
-	})
-	if over := len(s.State.Records) - MaxRecords; over > 0 {
-		s.State.Records = slices.Delete(s.State.Records, 0, over)
-		s.State.Lost += uint32(over)
-	}
-	s.State.Lost += src.Lost
-	for _, w := range src.Waits {
-		if r := t.rule(w.Rule); r != nil {
-			t.start(s, r, w, out)
-		}
-	}
 }
 
 func explain(reason, text string) string {

@@ -45,6 +45,10 @@ func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
 		}
 		return
 	}
+	if u.Leave != nil || u.Join != nil || u.Expect {
+		o.merge(c, u)
+		return
+	}
 	ch := &u.Change
 	if ch.Duplicate || len(ch.Carts) == 0 && !ch.Ordered && !ch.Refund {
 		return // most events: nothing to read, nothing to write

@@ -10,10 +10,11 @@ import (
 
 // The bounds of a state.
 const (
-	MaxWaits   = 64 // a person's carts times a handful of rules
-	MaxFired   = 64 // decisions that still matter: for OncePer, and against firing again
-	MaxRecords = 32 // newest decisions kept for `why`
-	recordKeep = 3  // items of a decision kept in its record
+	MaxWaits   = 64   // a person's carts times a handful of rules
+	MaxFired   = 64   // decisions that still matter: for OncePer, and against firing again
+	MaxRecords = 32   // newest decisions kept for `why`
+	maxAwaits  = 1024 // far more than the ids that may become one person
+	recordKeep = 3    // items of a decision kept in its record
 )
 
 // State is what is waited for and was decided for one person. The zero value works. One
@@ -23,6 +24,7 @@ type State struct {
 	Fired   []Fired
 	Records []event.Decision // oldest first; of the items only the first three are kept
 	Lost    uint32           // waits and records that a bound dropped
+	Awaits  int              // how much of others who were merged into this person is on its way
 }
 
 // Wait is a trigger that is armed.
@@ -123,12 +125,13 @@ func (s *State) Settle(r *event.Receipt) bool {
 	return was
 }
 
-// schema is the version of the stored form. Since 2 decisions name their experiment.
+// schema is the version of the stored form. The second one is written only of those
+// who await something, at its end.
 const schema = 2
 
 // AppendTo appends the stored form.
 func (s *State) AppendTo(b []byte) []byte {
-	b = append(b, schema)
+	b = append(b, schema-1+bit(s.Awaits > 0, 1))
 	b = binary.AppendUvarint(b, uint64(s.Lost))
 	b = binary.AppendUvarint(b, uint64(len(s.Waits)))
 	for i := range s.Waits {
@@ -151,6 +154,9 @@ func (s *State) AppendTo(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(s.Records)))
 	for i := range s.Records {
 		b = AppendDecision(b, &s.Records[i])
+	}
+	if s.Awaits > 0 {
+		b = binary.AppendUvarint(b, uint64(s.Awaits))
 	}
 	return b
 }
@@ -225,8 +231,13 @@ func ReadDecision(w *profile.Wire) event.Decision {
 // of b.
 func (s *State) DecodeFrom(b []byte) error {
 	*s = State{}
-	r, _ := profile.ReadWire(b, schema)
+	r, version := profile.ReadWire(b, schema)
 	s.read(r)
+	if version == schema {
+		if s.Awaits = r.Int(maxAwaits); s.Awaits == 0 {
+			r.Fail("awaits nothing")
+		}
+	}
 	if err := r.Err(); err != nil {
 		*s = State{}
 		return err
