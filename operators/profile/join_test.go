@@ -55,13 +55,20 @@ func pictureDiff(p, q *Person, now int64, exactStart bool) string {
 	if !maps.EqualFunc(weights(p), weights(q), near) {
 		return fmt.Sprintf("categories %v and %v", weights(p), weights(q))
 	}
-	a, b := slices.Clone(p.seen), slices.Clone(q.seen)
-	slices.Sort(a)
-	slices.Sort(b)
-	if !slices.Equal(a, b) {
+	if !slices.Equal(hashes(&p.seen), hashes(&q.seen)) {
 		return "messages remembered"
 	}
 	return ""
+}
+
+// hashes lists what is remembered, in order.
+func hashes(m *memory) []uint64 {
+	var all []uint64
+	for i := range m.len() {
+		all = append(all, m.hash(i))
+	}
+	slices.Sort(all)
+	return all
 }
 
 // copyOf is a picture that shares nothing with p.
