@@ -51,6 +51,7 @@ type Engine struct {
 	ctx      Ctx
 	rest     *batch // begun, and to be gone on with when effects got their outcome
 	units    int
+	worked   time.Time // when units were processed last
 	rows     []Row
 	settled  []uint64
 	lastData []byte // of the last message that was read whole
@@ -261,6 +262,8 @@ func (e *Engine) Run(ctx context.Context) error {
 func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan error, startPool func()) error {
 	closed := make(chan struct{})
 	close(closed)
+	idle := time.NewTimer(lazyIdle)
+	defer idle.Stop()
 	for {
 		changed := e.pool.wait() // before anything asks how the pool stands, or its news is missed
 		if err := e.breathe(batches); err != nil {
@@ -300,6 +303,10 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 				return err
 			}
 		case <-changed:
+		case <-idle.C:
+		}
+		if e.behind() {
+			idle.Reset(lazyIdle)
 		}
 	}
 }
@@ -339,7 +346,16 @@ func (e *Engine) breathe(batches <-chan *batch) error {
 	if e.progress.Position.Seq < e.info.Last || !e.owing() {
 		return nil
 	}
+	if e.onlyBehind() && time.Since(e.worked) < lazyIdle {
+		return nil
+	}
 	return e.closeEpoch()
+}
+
+// onlyBehind tells whether lazy cells are all that there is to commit.
+func (e *Engine) onlyBehind() bool {
+	_, _, removals := e.pool.load()
+	return e.units == 0 && len(e.settled) == 0 && removals == 0
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.

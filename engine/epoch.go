@@ -61,7 +61,7 @@ func (e *Engine) process(b *batch) error {
 	p := &e.progress
 	start := 0
 	e.rest = nil
-	defer func() { e.quiet.set(e.quietNow(), true) }()
+	defer func() { e.worked = time.Now(); e.quiet.set(e.quietNow(), true) }()
 	for i := range b.messages {
 		m := &b.messages[i]
 		units := b.units[start:b.ends[i]]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"millrace/state"
 )
@@ -45,9 +46,10 @@ func AddLazyStage[T any](g *Graph, name string, encode func(b []byte, v T) []byt
 
 // How far lazy cells may trail.
 const (
-	lazyEpochs = 64       // epochs of messages that stand in the store, and
-	lazyBytes  = 64 << 20 // their size: about two seconds of recovery
-	lazyValues = 50_000   // dirty values cannot be evicted
+	lazyAge    = 10 * time.Second // a hot value is written so often, and views of it are so old
+	lazyIdle   = time.Second      // when nothing came for so long, all of them are written
+	lazyBytes  = 64 << 20         // of messages in the store: about two seconds of recovery
+	lazyValues = 50_000           // dirty values cannot be evicted
 	redoPart   = 512 << 10
 )
 
@@ -72,6 +74,7 @@ type redoEpoch struct {
 	epoch uint64
 	parts uint16
 	bytes int
+	at    time.Time // zero after a restart: then it is due
 }
 
 func redoKey(epoch uint64, part uint16) []byte {
@@ -146,7 +149,7 @@ func (l *redoLog) flush(r *state.Record, first, oldest uint64) {
 			break
 		}
 	}
-	l.kept = append(l.kept, redoEpoch{r.Epoch, parts, len(l.buf)})
+	l.kept = append(l.kept, redoEpoch{r.Epoch, parts, len(l.buf), time.Now()})
 	l.buf = l.buf[:0]
 }
 
@@ -268,17 +271,14 @@ func hashKey(key string) uint32 {
 }
 
 // overdue is the newest epoch whose messages stood in the store for long enough.
-func (l *redoLog) overdue(epoch uint64) uint64 {
-	until, bytes := uint64(0), 0
-	if epoch > lazyEpochs {
-		until = epoch - lazyEpochs
-	}
+func (l *redoLog) overdue() uint64 {
+	bytes := 0
 	for _, k := range slices.Backward(l.kept) {
-		if bytes += k.bytes; bytes > lazyBytes {
-			return max(until, k.epoch)
+		if bytes += k.bytes; bytes > lazyBytes || time.Since(k.at) > lazyAge {
+			return k.epoch
 		}
 	}
-	return until
+	return 0
 }
 
 // flushLazy writes what lazy cells owe into r: what is overdue, and when there are too
@@ -291,7 +291,7 @@ func (e *Engine) flushLazy(r *state.Record, everything bool) uint64 {
 		if !c.Lazy() {
 			continue
 		}
-		until := e.redo.overdue(r.Epoch)
+		until := e.redo.overdue()
 		if n, _ := c.Dirty(); everything || n > lazyValues {
 			until = r.Epoch
 		}
