@@ -346,10 +346,27 @@ func (e *Engine) breathe(batches <-chan *batch) error {
 	if e.progress.Position.Seq < e.info.Last || !e.owing() {
 		return nil
 	}
-	if e.onlyBehind() && time.Since(e.worked) < lazyIdle {
+	if e.mayWait() {
 		return nil
 	}
 	return e.closeEpoch()
+}
+
+// mayWait tells whether lazy cells are all that there is to commit, and it is more than
+// what is written at once. Before the first effect leaves all is written, so that it
+// sees what the log holds.
+func (e *Engine) mayWait() bool {
+	if !e.acting || !e.onlyBehind() || time.Since(e.worked) >= lazyIdle {
+		return false
+	}
+	bytes := 0
+	for _, c := range e.graph.cells {
+		if c.Lazy() {
+			_, b := c.Dirty()
+			bytes += b
+		}
+	}
+	return bytes > lazyAtOnce
 }
 
 // onlyBehind tells whether lazy cells are all that there is to commit.

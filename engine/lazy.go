@@ -48,6 +48,7 @@ func AddLazyStage[T any](g *Graph, name string, encode func(b []byte, v T) []byt
 const (
 	lazyAge    = 10 * time.Second // a hot value is written so often, and views of it are so old
 	lazyIdle   = time.Second      // when nothing came for so long, all of them are written
+	lazyAtOnce = 256 << 10        // so much is written as soon as there is nothing else to do
 	lazyBytes  = 64 << 20         // of messages in the store: about two seconds of recovery
 	lazyValues = 50_000           // dirty values cannot be evicted
 	redoPart   = 512 << 10
