@@ -3,6 +3,7 @@ package operators
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -127,7 +128,7 @@ func (m *merger) check(c *engine.Ctx, g *merge) {
 // adopt notes, at the person who stays, who joins. What is kept under the old id leaves.
 func (m *merger) adopt(c *engine.Ctx, g *merge) {
 	d := engine.Value(c, m.cell)
-	if !d.adopt(append(g.ids[:len(g.ids):len(g.ids)], merged{Person: g.old})...) {
+	if !d.adopt(append(slices.Clip(g.ids), merged{Person: g.old})...) {
 		m.refuse(c, g, event.MergeFull, "more than 64 ids would be one person")
 		return
 	}

@@ -118,7 +118,7 @@ type curveLog struct {
 }
 
 func newCurveLog(dir string) (*curveLog, error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, fmt.Errorf("learning curves: %w", err)
 	}
 	now := time.Now()

@@ -126,7 +126,7 @@ func (l modelLog) publish(_ context.Context, id string, data []byte) error {
 	return nil
 }
 
-type realLog struct{ *real }
+type realLog struct{ *realParts }
 
 func (l realLog) source() engine.Source {
 	return l.log.NewReader(stream.ReaderOptions{PullWait: time.Minute})

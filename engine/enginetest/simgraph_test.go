@@ -71,7 +71,7 @@ func (v *parted) AppendPart(b []byte, n int) []byte {
 	return append(b, v.trail[n*partMax:min((n+1)*partMax, len(v.trail))]...)
 }
 
-func (v *parted) AppendTo(b []byte) []byte { panic("BUG: a parted value is written in parts") }
+func (v *parted) AppendTo([]byte) []byte { panic("BUG: a parted value is written in parts") }
 
 func (v *parted) DecodeFrom(b []byte) error {
 	if len(b) < 4 || b[0] != 2 {

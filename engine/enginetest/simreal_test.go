@@ -19,10 +19,10 @@ import (
 	"millrace/state"
 )
 
-// real is a machine of the real parts: an embedded NATS server, Badger and the epoch log
+// realParts is a machine of the real parts: an embedded NATS server, Badger and the epoch log
 // on the disk of this machine. An end of the program leaves a copy of its files as they
 // were, without anything being closed. No power is lost: what was written stays.
-type real struct {
+type realParts struct {
 	s      *sim
 	dir    string
 	run    int
@@ -31,8 +31,8 @@ type real struct {
 	reader *stream.Reader
 }
 
-func newReal(ctx context.Context, s *sim, dir string) (*real, error) {
-	m := &real{s: s, dir: dir}
+func newReal(ctx context.Context, s *sim, dir string) (*realParts, error) {
+	m := &realParts{s: s, dir: dir}
 	var err error
 	if m.server, err = stream.StartServer(stream.ServerOptions{Dir: filepath.Join(dir, "log")}); err != nil {
 		return nil, err
@@ -44,9 +44,9 @@ func newReal(ctx context.Context, s *sim, dir string) (*real, error) {
 	return m, nil
 }
 
-func (m *real) state() string { return filepath.Join(m.dir, fmt.Sprintf("state%d", m.run)) }
+func (m *realParts) state() string { return filepath.Join(m.dir, fmt.Sprintf("state%d", m.run)) }
 
-func (m *real) start(_ context.Context, o state.Options) (*state.Store, engine.Source, error) {
+func (m *realParts) start(_ context.Context, o state.Options) (*state.Store, engine.Source, error) {
 	o.Dir, o.Disk = m.state(), gate{state.OSDisk{}, m.s}
 	store, err := state.Open(o)
 	if err != nil {
@@ -57,7 +57,7 @@ func (m *real) start(_ context.Context, o state.Options) (*state.Store, engine.S
 }
 
 // freeze is called when the program has come to its end and nothing is closed yet.
-func (m *real) freeze() error {
+func (m *realParts) freeze() error {
 	time.Sleep(time.Nanosecond) // virtual: passes when nobody does anything any more
 	from := m.state()
 	m.run++
@@ -112,7 +112,7 @@ func copyFile(to, from string) error {
 	}
 }
 
-func (m *real) stopped(ending) error {
+func (m *realParts) stopped(ending) error {
 	if m.reader == nil {
 		return nil
 	}
@@ -121,12 +121,12 @@ func (m *real) stopped(ending) error {
 	return err
 }
 
-func (m *real) publish(ctx context.Context, id string, data []byte) error {
+func (m *realParts) publish(ctx context.Context, id string, data []byte) error {
 	_, err := m.log.Publish(ctx, "in.sim", id, data)
 	return err
 }
 
-func (m *real) messages(ctx context.Context) ([]engine.Message, error) {
+func (m *realParts) messages(ctx context.Context) ([]engine.Message, error) {
 	i, err := m.log.Info(ctx)
 	if err != nil {
 		return nil, err
@@ -142,12 +142,12 @@ func (m *real) messages(ctx context.Context) ([]engine.Message, error) {
 	return all, nil
 }
 
-func (m *real) last(ctx context.Context) (uint64, error) {
+func (m *realParts) last(ctx context.Context) (uint64, error) {
 	i, err := m.log.Info(ctx)
 	return i.Last, err
 }
 
-func (m *real) close() error {
+func (m *realParts) close() error {
 	err := m.log.Close()
 	m.server.Shutdown()
 	return err

@@ -195,15 +195,12 @@ func (b *Beam) offer(first int, m move) {
 
 // finish keeps a sequence that is at its end, if it is among the best.
 func (b *Beam) finish(p path, logp float64) {
-	if b.o.Met != nil {
-		for _, h := range b.done {
-			switch n := min(b.o.Met(h.Tokens), beamMetMax); {
-			case n > p.met:
-				return
-			case n < p.met:
-				b.done = b.done[:0]
-			}
-			break
+	if b.o.Met != nil && len(b.done) > 0 { // all that are kept meet as many
+		switch n := min(b.o.Met(b.done[0].Tokens), beamMetMax); {
+		case n > p.met:
+			return
+		case n < p.met:
+			b.done = b.done[:0]
 		}
 	}
 	h := Hypothesis{p.ids, logp}

@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -31,9 +32,7 @@ func (r *rig) named(person string) *rig {
 func (r *rig) clone(t rapid.TB) *rig {
 	t.Helper()
 	c := &rig{t: r.t, u: r.u, now: r.now, timers: map[string]TimerRequest{}}
-	for key, timer := range r.timers {
-		c.timers[key] = timer
-	}
+	maps.Copy(c.timers, r.timers)
 	if err := c.p.DecodeFrom(r.p.AppendTo(nil)); err != nil {
 		t.Fatal(err)
 	}
