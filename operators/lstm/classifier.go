@@ -1,13 +1,9 @@
 package lstm
 
 import (
-	"encoding/binary"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"math/rand/v2"
-	"slices"
 
 	"gonum.org/v1/gonum/blas"
 )
@@ -153,73 +149,17 @@ func rowOf(table []float32, row int32, width int) []float32 {
 // Encode returns the network as a safetensors file. The same network gives the same
 // bytes.
 func (c *Classifier) Encode() ([]byte, error) {
-	conf, err := json.Marshal(c.config)
-	if err != nil {
-		return nil, fmt.Errorf("lstm: encode config: %w", err)
-	}
-	meta := maps.Clone(c.meta)
-	meta[configKey] = string(conf)
-	head := map[string]any{"__metadata__": meta}
-	var at int64
-	for _, l := range c.layers() {
-		n := int64(4 * len(*l.data))
-		head[l.name] = tensorInfo{Float32.String(), []int{l.rows, l.cols}, [2]int64{at, at + n}}
-		at += n
-	}
-	h, err := json.Marshal(head) // sorts its keys
-	if err != nil {
-		return nil, fmt.Errorf("lstm: encode header: %w", err)
-	}
-	for len(h)%8 != 0 {
-		h = append(h, ' ')
-	}
-	if len(h) > headerMax {
-		return nil, fmt.Errorf("lstm: header of %d bytes, at most %d", len(h), headerMax)
-	}
-	out := binary.LittleEndian.AppendUint64(make([]byte, 0, 8+len(h)+int(at)), uint64(len(h)))
-	out = append(out, h...)
-	for _, l := range c.layers() {
-		for _, w := range *l.data {
-			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(w))
-		}
-	}
-	return out, nil
+	return encodeFile(c.meta, c.config, c.layers(), Float32)
 }
 
 // DecodeClassifier reads a network. It never allocates more than a small multiple of the
 // file.
 func DecodeClassifier(file []byte) (*Classifier, error) {
-	head, body, err := split(file)
+	c := &Classifier{}
+	meta, err := decodeFile(file, &c.config, c.layers)
 	if err != nil {
 		return nil, err
 	}
-	meta, infos, err := parseHeader(head)
-	if err != nil {
-		return nil, err
-	}
-	c := &Classifier{meta: meta}
-	if err := strictJSON([]byte(meta[configKey]), &c.config); err != nil {
-		return nil, fmt.Errorf("lstm: read config: %w", err)
-	}
-	if err := c.config.check(); err != nil {
-		return nil, err
-	}
-	delete(meta, configKey)
-	if err := cover(infos, int64(len(body))); err != nil {
-		return nil, err
-	}
-	for _, l := range c.layers() {
-		info, ok := infos[l.name]
-		if !ok {
-			return nil, fmt.Errorf("lstm: tensor %q is missing", l.name)
-		}
-		delete(infos, l.name)
-		if *l.data, err = readTensor(l, info, body); err != nil {
-			return nil, err
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(infos)) {
-		return nil, fmt.Errorf("lstm: unknown tensor %q", name)
-	}
+	c.meta = meta
 	return c, nil
 }

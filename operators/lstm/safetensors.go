@@ -60,15 +60,31 @@ const configKey = "config"
 
 // Encode returns the model as a safetensors file. The same model gives the same bytes.
 func (m *Model) Encode(p Precision) ([]byte, error) {
-	conf, err := json.Marshal(m.config)
+	return encodeFile(m.meta, m.config, m.layers(), p)
+}
+
+// Decode reads a model. It never allocates more than a small multiple of the file.
+func Decode(file []byte) (*Model, error) {
+	m := &Model{}
+	meta, err := decodeFile(file, &m.config, m.layers)
+	if err != nil {
+		return nil, err
+	}
+	m.meta = meta
+	return m, nil
+}
+
+// encodeFile writes a network: its shape, what else is said of it, and its layers.
+func encodeFile(said map[string]string, config any, layers []layer, p Precision) ([]byte, error) {
+	conf, err := json.Marshal(config)
 	if err != nil {
 		return nil, fmt.Errorf("lstm: encode config: %w", err)
 	}
-	meta := maps.Clone(m.meta)
+	meta := maps.Clone(said)
 	meta[configKey] = string(conf)
 	head := map[string]any{"__metadata__": meta}
 	var at int64
-	for _, l := range m.layers() {
+	for _, l := range layers {
 		n := int64(len(*l.data) * p.size())
 		head[l.name] = tensorInfo{p.String(), []int{l.rows, l.cols}, [2]int64{at, at + n}}
 		at += n
@@ -85,7 +101,7 @@ func (m *Model) Encode(p Precision) ([]byte, error) {
 	}
 	out := binary.LittleEndian.AppendUint64(make([]byte, 0, 8+len(h)+int(at)), uint64(len(h)))
 	out = append(out, h...)
-	for _, l := range m.layers() {
+	for _, l := range layers {
 		for _, w := range *l.data {
 			if p == Float16 {
 				out = binary.LittleEndian.AppendUint16(out, toHalf(w))
@@ -97,8 +113,9 @@ func (m *Model) Encode(p Precision) ([]byte, error) {
 	return out, nil
 }
 
-// Decode reads a model. It never allocates more than a small multiple of the file.
-func Decode(file []byte) (*Model, error) {
+// decodeFile reads what encodeFile wrote: the shape into config, then the layers of that
+// shape. It answers what else is said of the network.
+func decodeFile(file []byte, config interface{ check() error }, layers func() []layer) (map[string]string, error) {
 	head, body, err := split(file)
 	if err != nil {
 		return nil, err
@@ -107,18 +124,17 @@ func Decode(file []byte) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{meta: meta}
-	if err := strictJSON([]byte(meta[configKey]), &m.config); err != nil {
+	if err := strictJSON([]byte(meta[configKey]), config); err != nil {
 		return nil, fmt.Errorf("lstm: read config: %w", err)
 	}
-	if err := m.config.check(); err != nil {
+	if err := config.check(); err != nil {
 		return nil, err
 	}
 	delete(meta, configKey)
 	if err := cover(infos, int64(len(body))); err != nil {
 		return nil, err
 	}
-	for _, l := range m.layers() {
+	for _, l := range layers() {
 		info, ok := infos[l.name]
 		if !ok {
 			return nil, fmt.Errorf("lstm: tensor %q is missing", l.name)
@@ -131,7 +147,7 @@ func Decode(file []byte) (*Model, error) {
 	for _, name := range slices.Sorted(maps.Keys(infos)) {
 		return nil, fmt.Errorf("lstm: unknown tensor %q", name)
 	}
-	return m, nil
+	return meta, nil
 }
 
 // Read reads a model from r, which must end behind it.
