@@ -38,12 +38,20 @@ type Directions struct {
 // MaxRows bounds the memory of a sketch.
 const MaxRows = 128
 
+// A number beyond largestNumber counts as missing, so that squares and their sums are
+// numbers too; what is stored may be so much larger after any count of vectors.
+const (
+	largestNumber = 1e100
+	largestStored = 1e130
+)
+
 // NewDirections makes a sketch with room for the given number of rows: the more, the
 // closer. For k axes that matter, k+5 is ample.
 func NewDirections(rows int) *Directions { return &Directions{rows: min(max(rows, 2), MaxRows)} }
 
 // Add takes in a vector of an event time; see Moments.Add for half. The first vector
-// decides the width. What a later one lacks, or what is not a number, counts as the mean.
+// decides the width. What a later one lacks, or what is not a number or beyond 1e100, counts
+// as the mean.
 func (d *Directions) Add(x []float64, at int64, half time.Duration) {
 	w, f := d.decay.Weigh(at, halfMillis(half), d.newest)
 	d.multiply(f)
@@ -57,7 +65,7 @@ func (d *Directions) Add(x []float64, at int64, half time.Duration) {
 	}
 	for i, m := range d.mean {
 		d.row[i] = 0
-		if i < len(x) && !math.IsNaN(x[i]) && !math.IsInf(x[i], 0) {
+		if i < len(x) && math.Abs(x[i]) <= largestNumber { // not true of NaN
 			d.row[i] = x[i] - m
 		}
 		d.mean[i] += d.row[i] * (w / sum)
@@ -116,15 +124,32 @@ func (d *Directions) shrink() {
 	}
 }
 
-// decompose answers the lengths and directions of the sketch, longest first.
+// decompose answers the lengths and directions of the sketch, longest first. The rows are
+// brought to a length of about one for it: squares of what is very long or short are no
+// numbers, and the decomposition of such a matrix does not end.
 func (d *Directions) decompose() ([]float64, *mat.Dense) {
 	var svd mat.SVD
 	var axes mat.Dense
-	if d.used == 0 || !svd.Factorize(mat.NewDense(d.used, d.width, slices.Clone(d.buffer)), mat.SVDThin) {
+	longest := 0.0
+	for _, x := range d.buffer {
+		longest = max(longest, math.Abs(x))
+	}
+	if longest == 0 {
+		return nil, &axes
+	}
+	rows := slices.Clone(d.buffer)
+	for i := range rows {
+		rows[i] /= longest
+	}
+	if !svd.Factorize(mat.NewDense(d.used, d.width, rows), mat.SVDThin) {
 		return nil, &axes
 	}
 	svd.VTo(&axes)
-	return svd.Values(nil), &axes
+	lengths := svd.Values(nil)
+	for i := range lengths {
+		lengths[i] *= longest
+	}
+	return lengths, &axes
 }
 
 func (d *Directions) multiply(f float64) {
@@ -247,6 +272,11 @@ func (d *Directions) DecodeFrom(b []byte) error {
 	d.mean = readNumbers(w, width)
 	d.used = w.Len(2*d.rows, width)
 	d.buffer = readNumbers(w, d.used*width)
+	for _, x := range slices.Concat(d.mean, d.buffer, []float64{math.Sqrt(d.lost), math.Sqrt(d.total)}) {
+		if math.Abs(x) > largestStored {
+			w.Fail("number too large")
+		}
+	}
 	if d.weight < 0 || d.lost < 0 || d.total < 0 || d.decay.half == 0 {
 		w.Fail("sketch that cannot be")
 	}
