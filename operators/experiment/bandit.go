@@ -293,9 +293,6 @@ func capped(w []float64, caps map[int]float64) []float64 {
 // Shares are the propensities of the arms as of now. The caller must not change them.
 func (b *Bandit) Shares() []float64 { return b.weights }
 
-// Belief is what is believed of an arm's rate.
-func (b *Bandit) Belief(arm int) Beta { return b.beliefs[arm] }
-
 // Pick is the arm at the place u of [0, 1) and its propensity. With u from Bucket and a seed
 // of the experiment it depends on the unit and the shares alone.
 func (b *Bandit) Pick(u float64) (arm int, propensity float64) { return pick(b.weights, u) }

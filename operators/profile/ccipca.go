@@ -24,7 +24,7 @@ func (a *Axes) Project(dst, x []float64) []float64 {
 	for _, v := range a.Vectors {
 		sum := 0.0
 		for i, m := range a.Mean {
-			if i < len(x) && !math.IsNaN(x[i]) && !math.IsInf(x[i], 0) {
+			if i < len(x) && counts(x[i]) {
 				sum += (x[i] - m) * v[i]
 			}
 		}
@@ -79,7 +79,7 @@ func (c *CCIPCA) Add(x []float64) {
 	n := float64(c.n)
 	square := 0.0
 	for i := range c.mean {
-		if i >= len(x) || math.IsNaN(x[i]) || math.IsInf(x[i], 0) {
+		if i >= len(x) || !counts(x[i]) {
 			c.rest[i] = 0
 			continue
 		}

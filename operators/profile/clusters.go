@@ -87,7 +87,7 @@ func (c *Clusters) Add(x []float64, at int64) int {
 	if c.width == 0 {
 		c.width = min(len(x), MaxFeatures)
 	}
-	if !c.usable(x) {
+	if !c.fits(x) {
 		return -1
 	}
 	x = x[:c.width]
@@ -113,12 +113,12 @@ func (c *Clusters) Add(x []float64, at int64) int {
 	return i
 }
 
-func (c *Clusters) usable(x []float64) bool {
+func (c *Clusters) fits(x []float64) bool {
 	if c.width == 0 || len(x) < c.width {
 		return false
 	}
 	for _, v := range x[:c.width] {
-		if math.IsNaN(v) || math.Abs(v) > 1e150 { // its square is finite
+		if !counts(v) {
 			return false
 		}
 	}
@@ -128,7 +128,7 @@ func (c *Clusters) usable(x []float64) bool {
 // Nearest answers which of All a vector belongs to and how far its centre is, -1 if
 // there is none.
 func (c *Clusters) Nearest(x []float64) (int, float64) {
-	if len(c.All) == 0 || !c.usable(x) {
+	if len(c.All) == 0 || !c.fits(x) {
 		return -1, 0
 	}
 	i, square := c.nearest(x[:c.width])

@@ -3,6 +3,8 @@ package profile
 import (
 	"bytes"
 	"errors"
+	"math"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -169,4 +171,38 @@ func FuzzQualityDecode(f *testing.F) {
 	q.Add(&event.Event{Source: "web"}, PriceOff)
 	q.Add(&event.Event{Source: "app", Kind: event.OrderCompleted})
 	fuzzCore(f, func() *Quality { return &Quality{} }, func(q *Quality) { q.Add(&event.Event{}) }, &Quality{}, &q)
+}
+
+// No feature, however large, small or wrong, breaks what is stored of the others.
+func TestExtremeFeatures(t *testing.T) {
+	extremes := []float64{0, 1, -1e99, 1e101, 1e200, -math.MaxFloat64, math.SmallestNonzeroFloat64, 1e-200, math.NaN(), math.Inf(1)}
+	rng := rand.New(rand.NewPCG(1, 1))
+	vector := func() []float64 {
+		x := make([]float64, 3)
+		for i := range x {
+			x[i] = extremes[rng.IntN(len(extremes))] * rng.NormFloat64()
+		}
+		return x
+	}
+	f := func(core, back stored, add func(x []float64, at int64)) {
+		t.Helper()
+		for i := range 400 {
+			add(vector(), testBase+int64(i)*60_000)
+			if i%20 != 0 {
+				continue
+			}
+			if err := back.DecodeFrom(core.AppendTo(nil)); err != nil {
+				t.Fatalf("%T after %d vectors: %v", core, i+1, err)
+			}
+		}
+	}
+	m := &Moments{}
+	f(m, &Moments{}, func(x []float64, at int64) { m.Add(x, at, time.Hour) })
+	d := NewDirections(2)
+	f(d, NewDirections(2), func(x []float64, at int64) { d.Add(x, at, time.Hour); d.Axes(2) })
+	p := NewCCIPCA(2)
+	f(p, NewCCIPCA(2), func(x []float64, _ int64) { p.Add(x); p.Axes() })
+	o := ClusterOptions{K: 3, HalfLife: time.Hour, Warm: 20}
+	c := NewClusters(o)
+	f(c, NewClusters(o), func(x []float64, at int64) { c.Add(m.Fill(nil, x), at) })
 }

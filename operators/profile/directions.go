@@ -38,12 +38,8 @@ type Directions struct {
 // MaxRows bounds the memory of a sketch.
 const MaxRows = 128
 
-// A number beyond largestNumber counts as missing, so that squares and their sums are
-// numbers too; what is stored may be so much larger after any count of vectors.
-const (
-	largestNumber = 1e100
-	largestStored = 1e130
-)
+// largestStored is more than rows of usable numbers sum up to.
+const largestStored = 1e130
 
 // NewDirections makes a sketch with room for the given number of rows: the more, the
 // closer. For k axes that matter, k+5 is ample.
@@ -65,7 +61,7 @@ func (d *Directions) Add(x []float64, at int64, half time.Duration) {
 	}
 	for i, m := range d.mean {
 		d.row[i] = 0
-		if i < len(x) && math.Abs(x[i]) <= largestNumber { // not true of NaN
+		if i < len(x) && counts(x[i]) {
 			d.row[i] = x[i] - m
 		}
 		d.mean[i] += d.row[i] * (w / sum)

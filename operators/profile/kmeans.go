@@ -37,7 +37,7 @@ func settle(xs [][]float64, by []float64, k int, rng *rand.Rand, starts int) (ce
 	for range starts {
 		c := plusPlus(xs, by, k, rng)
 		l, e := lloyd(xs, by, c)
-		if e < best {
+		if centres == nil || e < best {
 			best, centres, labels = e, c, l
 		}
 	}
@@ -68,8 +68,8 @@ func plusPlus(xs [][]float64, by []float64, k int, rng *rand.Rand) [][]float64 {
 		for _, d := range far {
 			sum += d
 		}
-		if sum == 0 {
-			break // no more different vectors
+		if !(sum > 0) || math.IsInf(sum, 1) {
+			break // no more different vectors, or too different ones
 		}
 		best, least := -1, math.Inf(1)
 		for range draws {
@@ -81,6 +81,9 @@ func plusPlus(xs [][]float64, by []float64, k int, rng *rand.Rand) [][]float64 {
 			if left < least {
 				best, least = i, left
 			}
+		}
+		if best < 0 {
+			break
 		}
 		for j, x := range xs {
 			far[j] = math.Min(far[j], apart(xs[best], x, by))

@@ -72,7 +72,7 @@ func (m *Moments) Add(x []float64, at int64, half time.Duration) {
 	w := m.weigh(at, half)
 	m.widen(len(x))
 	for i, v := range x[:min(len(x), MaxFeatures)] {
-		if !math.IsNaN(v) && !math.IsInf(v, 0) {
+		if counts(v) {
 			m.All[i].Add(v, w)
 		}
 	}
@@ -155,7 +155,7 @@ func (m *Moments) Scale(i int) float64 {
 func (m *Moments) Standard(dst, x []float64) []float64 {
 	dst = dst[:0]
 	for i, v := range x[:min(len(x), MaxFeatures)] {
-		if i >= len(m.All) || math.IsNaN(v) || math.IsInf(v, 0) {
+		if i >= len(m.All) || !counts(v) {
 			dst = append(dst, 0)
 			continue
 		}
@@ -223,3 +223,10 @@ func readNumber(w *Wire) float64 {
 	}
 	return f
 }
+
+// largestNumber is the largest feature that counts; a larger one is missing, as is what is
+// not a number. So squares, and any sums of them, are numbers too.
+const largestNumber = 1e100
+
+// counts tells whether a feature does.
+func counts(x float64) bool { return math.Abs(x) <= largestNumber }

@@ -141,7 +141,7 @@ func (h *Watch) compare(c *Clusters) (s Steadiness, ok bool) {
 	var xs [][]float64
 	var a, b []int
 	for _, x := range h.sample {
-		if !c.usable(x) {
+		if !c.fits(x) {
 			continue
 		}
 		xs = append(xs, x[:c.width])

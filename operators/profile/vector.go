@@ -102,7 +102,7 @@ func (p *Person) variety() float64 {
 func (m *Moments) Fill(dst, x []float64) []float64 {
 	dst = dst[:0]
 	for i, v := range x {
-		if math.IsNaN(v) || math.IsInf(v, 0) {
+		if !counts(v) {
 			v = 0
 			if i < len(m.All) {
 				v = m.All[i].Mean

@@ -102,6 +102,9 @@ func TestGram(t *testing.T) {
 			g.Add(fmt.Sprint(p), Num(i))
 		}
 	}
+	if g.Lost() == 0 {
+		t.Error("a choice beyond the bound is not counted as lost")
+	}
 	if g.Add("0", 0) || g.Shared(0, 1) != 3 || g.Shared(1, 2) != 2 || g.Shared(0, 3) != 0 {
 		t.Errorf("counts are %g %g %g", g.Shared(0, 1), g.Shared(1, 2), g.Shared(0, 3))
 	}

@@ -174,14 +174,6 @@ func (h *Hybrid) Erase(person string) int {
 	return n
 }
 
-// EndSession forgets the order of a session's clicks, which is kept to count what
-// follows; the rest stays.
-func (h *Hybrid) EndSession(session string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.trails.Forget(session)
-}
-
 // Names is the numbering of the items; only to be read, and not while others Observe.
 func (h *Hybrid) Names() *Names { return h.names }
 

@@ -59,16 +59,3 @@ func (t *Trails) Add(key string, c Click) ([]Click, int) {
 	}
 	return v.clicks, at
 }
-
-// Items appends the items of a visit, oldest first.
-func (t *Trails) Items(dst []Num, key string) []Num {
-	if v, ok := t.visits[key]; ok {
-		for _, c := range v.clicks {
-			dst = append(dst, c.Item)
-		}
-	}
-	return dst
-}
-
-// Forget ends a visit.
-func (t *Trails) Forget(key string) { delete(t.visits, key) }
