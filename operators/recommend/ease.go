@@ -44,7 +44,7 @@ func NewGram(o GramOptions) *Gram {
 	return &Gram{o: o.withDefaults(), people: make(map[string][]Num)}
 }
 
-// Lost is how many counts and people the bounds dropped.
+// Lost is how many choices, counts and people the bounds dropped.
 func (g *Gram) Lost() uint64 { return g.lost }
 
 // Add counts a choice. It reports whether it is new.
@@ -53,7 +53,11 @@ func (g *Gram) Add(person string, item Num) bool {
 		return false
 	}
 	items, ok := g.people[person]
-	if slices.Contains(items, item) || len(items) >= g.o.History {
+	if slices.Contains(items, item) {
+		return false
+	}
+	if len(items) >= g.o.History {
+		g.lost++
 		return false
 	}
 	if !ok {
