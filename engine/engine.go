@@ -156,7 +156,12 @@ func (e *Engine) number() error {
 		return err
 	}
 	for _, c := range e.graph.cells {
+		_, known := cells.known[c.Name()]
 		c.Attach(e.read, cells.of(c.Name()))
+		c.Share(e.o.Memory)
+		if !known {
+			c.Empty()
+		}
 	}
 	ops, err := e.numbers(keyOps)
 	if err != nil {

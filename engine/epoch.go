@@ -170,6 +170,7 @@ func (e *Engine) full() bool {
 	values := len(e.timers.open.keys) + len(e.rows) + len(e.settled)
 	bytes := 100*values + e.redo.bytes
 	for _, c := range e.graph.cells {
+		c.Trim()
 		if c.Lazy() {
 			continue
 		}

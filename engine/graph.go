@@ -59,11 +59,14 @@ type Graph struct {
 type keeper interface {
 	Name() string
 	Attach(r *state.Reader, id uint16)
+	Empty()
+	Share(m *state.Memory)
 	Dirty() (values, bytes int)
 	Flush(r *state.Record, until uint64, maxBytes int)
 	Lazy() bool
 	Oldest() (epoch uint64, dirty bool)
 	Evict(visible uint64)
+	Trim()
 	Cached() int
 }
 

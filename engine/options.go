@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"millrace/state"
@@ -32,6 +33,7 @@ type Options struct {
 	Workers      int           // effects carried out at once
 	TimersOpen   int           // pending timers held in memory
 	Drain        time.Duration // how long Run waits at its end for effects under way
+	Memory       *state.Memory // what cells may keep encoded in memory
 	AcceptGap    bool          // go on although the position does not fit the log
 
 	// Once stops Run when everything in the log is processed, every effect has its
@@ -75,6 +77,9 @@ func (o Options) withDefaults() Options {
 	o.Idle = cmp.Or(o.Idle, 30*time.Second)     // a pause that a busy log does not make
 	o.Speed = cmp.Or(o.Speed, 1)                // live
 	o.OutOfOrder = cmp.Or(o.OutOfOrder, 2*time.Minute)
+	if o.Memory == nil {
+		o.Memory = state.NewMemory(packedBytes(debug.SetMemoryLimit(-1)))
+	}
 	if o.Committer == nil {
 		o.Committer = o.Store
 	}

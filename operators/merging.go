@@ -55,7 +55,7 @@ type merger struct {
 
 // newMerger adds the stages that stand before that of the person.
 func newMerger(p *Pipeline, cacheMax int) *merger {
-	m := &merger{pipeline: p, cell: state.NewCell[identity]("identity/owner", cacheMax)}
+	m := &merger{pipeline: p, cell: state.NewPackedCell[identity]("identity/owner", cacheMax, nil)}
 	m.targets = engine.AddStage[*merge](p.Graph, "merge-target")
 	m.olds = engine.AddStage[*merge](p.Graph, "merge-old")
 	m.owners = engine.AddStage[*merge](p.Graph, "merge-owner")

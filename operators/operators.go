@@ -260,7 +260,7 @@ type addressBook struct {
 }
 
 func newAddressBook(people *engine.Stage[*profile.Update]) *addressBook {
-	return &addressBook{cell: state.NewCell[owner]("address/owner", 0), people: people}
+	return &addressBook{cell: state.NewPackedCell[owner]("address/owner", 0, nil), people: people}
 }
 
 // Process implements engine.Operator.

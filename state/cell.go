@@ -45,6 +45,8 @@ type Cell[T any, P Codec[T]] struct {
 	scratch []byte
 	part    []byte
 	seed    maphash.Seed
+	packed  *packed    // of a packed cell
+	spare   []*slot[T] // of a packed cell: to be used again
 }
 
 // slot is one cached value.
@@ -58,6 +60,7 @@ type slot[T any] struct {
 	dirty   bool
 	used    bool // since the hand of the clock last passed
 	absent  bool // nothing is stored under the key
+	changed bool // of a packed cell: since it was packed last
 	value   T
 }
 
@@ -78,6 +81,22 @@ func NewCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 func NewLazyCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 	c := NewCell[T, P](name, cacheMax)
 	c.lazy = true
+	return c
+}
+
+// NewPackedCell makes a cell that keeps most of its values encoded, in blocks of bytes,
+// and only decodedMax of them decoded, 4,096 if that is 0: for many values of which one
+// event in a long time needs one. Cells share memory; nil is a budget of the cell's own.
+//
+// A value that Trim takes back is decoded anew into memory that another one used: what
+// Get answers must not be used, nor any slice of it, when the work that asked for it is
+// done. Strings may.
+func NewPackedCell[T any, P Codec[T]](name string, decodedMax int, memory *Memory) *Cell[T, P] {
+	if decodedMax <= 0 {
+		decodedMax = 4096 // what fits into the processor's cache: a few megabytes
+	}
+	c := NewCell[T, P](name, decodedMax)
+	c.packed = newPacked(memory)
 	return c
 }
 
@@ -126,6 +145,14 @@ func (c *Cell[T, P]) Attach(r *Reader, id uint16) {
 	c.read, c.id = r, id
 }
 
+// Empty says, after Attach, that the store holds no value of the cell, so that a packed
+// one need not ask for each that is new.
+func (c *Cell[T, P]) Empty() {
+	if c.packed != nil {
+		c.packed.complete = true
+	}
+}
+
 // AppendKey appends the store's key of a cell's value.
 func AppendKey(dst []byte, id uint16, key string) []byte {
 	dst = append(dst, SpaceCells, KeyGroup(key))
@@ -134,8 +161,8 @@ func AppendKey(dst []byte, id uint16, key string) []byte {
 }
 
 // Get returns the value of key for reading and changing; a key without a value gets
-// the zero value. Call Touch after changing it. The pointer is good until the epoch
-// closes.
+// the zero value. Call Touch after changing it. The pointer is good until Trim or Evict
+// is called.
 func (c *Cell[T, P]) Get(key string) (P, error) {
 	s, err := c.slot(key)
 	if err != nil {
@@ -181,6 +208,7 @@ func (c *Cell[T, P]) Delete(key string) error {
 const entryBytes = 64
 
 func (c *Cell[T, P]) mark(s *slot[T]) {
+	s.changed = true
 	if s.dirty {
 		return
 	}
@@ -198,7 +226,41 @@ func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
 		c.last = s
 		return s, nil
 	}
-	s := &slot[T]{key: string(append([]byte(nil), key...)), used: true}
+	s := c.newSlot(key)
+	if known, err := c.unpack(s); known || err != nil {
+		if err != nil {
+			return nil, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
+		}
+		c.keep(s)
+		return s, nil
+	}
+	if err := c.load(s); err != nil {
+		return nil, err
+	}
+	c.keep(s)
+	return s, nil
+}
+
+// newSlot is an empty slot for a key.
+func (c *Cell[T, P]) newSlot(key string) *slot[T] {
+	if n := len(c.spare); n > 0 {
+		s := c.spare[n-1]
+		c.spare = c.spare[:n-1]
+		s.key, s.used = string(append([]byte(nil), key...)), true
+		return s
+	}
+	return &slot[T]{key: string(append([]byte(nil), key...)), used: true}
+}
+
+func (c *Cell[T, P]) keep(s *slot[T]) {
+	c.values[s.key] = s
+	c.clock = append(c.clock, s)
+	c.last = s
+}
+
+// load reads a value from the store.
+func (c *Cell[T, P]) load(s *slot[T]) error {
+	key := s.key
 	var found bool
 	var err error
 	raw := AppendKey(c.scratch[:0], c.id, key)
@@ -206,29 +268,32 @@ func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
 	raw, found, err = c.read.Get(raw, raw)
 	c.scratch = raw[:0]
 	if err != nil {
-		return nil, fmt.Errorf("cell %s: %w", c.name, err)
+		return fmt.Errorf("cell %s: %w", c.name, err)
 	}
 	s.absent = !found
 	if found {
 		if s.applied, err = c.decode(&s.value, raw[n:]); err != nil {
-			return nil, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
+			return fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
 		}
 		if p, ok := any(P(&s.value)).(Parted); ok {
 			err := readParts(p, c.id, s.key, c.read.Get, func(part []byte) { s.parts = append(s.parts, maphash.Bytes(c.seed, part)) })
 			if err != nil {
-				return nil, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
+				return fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
 			}
 		}
 		s.size = int32(min(len(raw)-n, 1<<30)) //nolint:gosec // bounded the line before
 	}
-	c.values[s.key] = s
-	c.clock = append(c.clock, s)
-	c.last = s
-	return s, nil
+	return nil
 }
 
-// Dirty is how many values wait to be written, and an estimate of their bytes.
-func (c *Cell[T, P]) Dirty() (values, bytes int) { return len(c.dirty), c.weight }
+// Dirty is about how many values wait to be written, and an estimate of their bytes.
+func (c *Cell[T, P]) Dirty() (values, bytes int) {
+	values = len(c.dirty)
+	if c.packed != nil {
+		values += len(c.packed.dirty)
+	}
+	return values, c.weight
+}
 
 // Flush writes changed values into r, and forgets that they were changed: all of
 // them, or of a lazy cell those that became dirty in an epoch at or before until, and
@@ -236,6 +301,10 @@ func (c *Cell[T, P]) Dirty() (values, bytes int) { return len(c.dirty), c.weight
 func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 	n, start := 0, r.Bytes()
 	for _, s := range c.dirty {
+		if !s.dirty { // it was packed, and is written from there
+			n++
+			continue
+		}
 		if c.lazy && (s.since > until || r.Bytes()-start+entryBytes*n >= maxBytes) {
 			break
 		}
@@ -245,6 +314,9 @@ func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 	rest := copy(c.dirty, c.dirty[n:])
 	clear(c.dirty[rest:])
 	c.dirty = c.dirty[:rest]
+	if c.packed != nil {
+		c.flushPacked(r)
+	}
 	if !c.lazy {
 		c.weight = 0
 	}
@@ -291,6 +363,11 @@ var errNumber = errors.New("the number of the last message is damaged")
 // newest epoch that the reader sees: the store would answer with an older one.
 func (c *Cell[T, P]) Evict(visible uint64) {
 	c.last = nil
+	if c.packed != nil {
+		c.Trim()
+		c.packed.evict(visible)
+		return
+	}
 	passes := 2 * len(c.clock)
 	for len(c.values) > c.max && passes > 0 {
 		passes--
@@ -311,8 +388,14 @@ func (c *Cell[T, P]) Evict(visible uint64) {
 	}
 }
 
-// Cached is the number of decoded values in memory.
-func (c *Cell[T, P]) Cached() int { return len(c.values) }
+// Cached is the number of values in memory, of a packed cell of those without a value as
+// well.
+func (c *Cell[T, P]) Cached() int {
+	if c.packed != nil {
+		return max(c.packed.n, len(c.values))
+	}
+	return len(c.values)
+}
 
 // View reads the committed value of key from a snapshot. Safe for concurrent use.
 func (c *Cell[T, P]) View(v *Snapshot, key string) (T, bool, error) {

@@ -41,7 +41,7 @@ type Desk struct {
 // NewDesk makes a desk for the experiments of pipelines; it sends to the experiment stage.
 func NewDesk(running map[string]*Running, stops *Stopper, totals *engine.Stage[*Move], cacheMax int) *Desk {
 	d := &Desk{
-		Cell: state.NewCell[Enrolments]("person/experiment", cacheMax), stops: stops.Cell, running: running,
+		Cell: state.NewPackedCell[Enrolments]("person/experiment", cacheMax, nil), stops: stops.Cell, running: running,
 		byKey: make(map[string]*Running), totals: totals,
 	}
 	for _, r := range running {

@@ -34,7 +34,7 @@ func NewOperator(t *Triggers, profiles *state.Cell[profile.Person, *profile.Pers
 	if decided == nil {
 		decided = func(*event.Decision) {}
 	}
-	return &Operator{Cell: state.NewCell[State]("person/trigger", cacheMax), triggers: t, profiles: profiles, decided: decided}
+	return &Operator{Cell: state.NewPackedCell[State]("person/trigger", cacheMax, nil), triggers: t, profiles: profiles, decided: decided}
 }
 
 // Process implements engine.Operator.
