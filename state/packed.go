@@ -3,7 +3,6 @@ package state
 import (
 	"encoding/binary"
 	"hash/maphash"
-	"runtime"
 )
 
 // packed keeps encoded values in memory, in blocks of bytes that the collector need not
@@ -54,8 +53,7 @@ func newPacked(m *Memory) *packed {
 		m = NewMemory(0)
 	}
 	p := &packed{seed: maphash.MakeSeed()}
-	p.slabs.memory, p.slabs.regions = m, new(regions)
-	runtime.AddCleanup(p, (*regions).free, p.slabs.regions)
+	p.slabs = newSlabs(p, m)
 	return p
 }
 
@@ -90,7 +88,7 @@ func (p *packed) find(t *packedTable, tag uint64, key string) int {
 	}
 	mask := uint64(len(t.words) - 1) //nolint:gosec // a power of two
 	for i := tag & mask; t.words[i] != 0; i = (i + 1) & mask {
-		if w := t.words[i]; w>>1&tagMask == tag && string(p.at(place(w>>(tagBits+1))).key()) == key {
+		if w := t.words[i]; w>>1&tagMask == tag && string(p.at(placeOf(w)).key()) == key {
 			return int(i) //nolint:gosec // below the length
 		}
 	}
@@ -105,7 +103,7 @@ func (p *packed) get(key string) (packedEntry, bool) {
 		return packedEntry{}, false
 	}
 	t.words[i] |= usedBit
-	return p.at(place(t.words[i] >> (tagBits + 1))), true
+	return p.at(placeOf(t.words[i])), true
 }
 
 // fits tells whether an entry of that size can be kept.
@@ -120,15 +118,15 @@ func (p *packed) put(key string, value []byte, flags byte, epoch uint64) {
 	class, _ := classOf(size)
 	var pl place
 	if i := p.find(t, tag, key); i >= 0 {
-		pl = place(t.words[i] >> (tagBits + 1))
+		pl = placeOf(t.words[i])
 		if old := p.at(pl).class(); int(old) != class {
 			p.slabs.give(pl, old)
 			pl, _ = p.slabs.take(size)
 		}
-		t.words[i] = uint64(pl)<<(tagBits+1) | tag<<1 | usedBit
+		t.words[i] = wordOf(pl, tag) | usedBit
 	} else {
 		pl, _ = p.slabs.take(size)
-		t.insert(uint64(pl)<<(tagBits+1) | tag<<1 | usedBit)
+		t.insert(wordOf(pl, tag) | usedBit)
 		p.n++
 		p.came++
 	}
@@ -143,6 +141,10 @@ func (p *packed) put(key string, value []byte, flags byte, epoch uint64) {
 		p.dirty = append(p.dirty, pl)
 	}
 }
+
+func placeOf(word uint64) place { return place(word >> (tagBits + 1)) }
+
+func wordOf(p place, tag uint64) uint64 { return uint64(p)<<(tagBits+1) | tag<<1 }
 
 // insert puts in a word whose key is not there.
 func (t *packedTable) insert(word uint64) {
@@ -207,7 +209,7 @@ func (p *packed) sweep(t *packedTable, visible uint64) int {
 			t.hand++
 			continue
 		}
-		pl := place(w >> (tagBits + 1))
+		pl := placeOf(w)
 		e := p.at(pl)
 		if w&usedBit != 0 || e.flags()&(packedDirty|packedOut) != 0 || e.epoch() > visible {
 			t.words[t.hand] = w &^ usedBit

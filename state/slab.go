@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/binary"
 	"math/bits"
+	"runtime"
 	"sync/atomic"
 )
 
@@ -65,6 +66,13 @@ func (r *regions) free() {
 }
 
 const classCount = 48
+
+// newSlabs makes slabs that give their memory back when nothing refers to owner any more.
+func newSlabs[T any](owner *T, m *Memory) slabs {
+	s := slabs{memory: m, regions: new(regions)}
+	runtime.AddCleanup(owner, (*regions).free, s.regions)
+	return s
+}
 
 // classOf is the number and the size of the blocks that hold n bytes.
 func classOf(n int) (class, size int) {
