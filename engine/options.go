@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"math/bits"
 	"time"
 
 	"millrace/state"
@@ -30,6 +31,7 @@ type Options struct {
 	OutboxMax    int           // reading stops at so many effects without an outcome
 	OutboxOpen   int           // of those, how many are held in memory
 	Workers      int           // effects carried out at once
+	Parallel     int           // goroutines that run the graph, rounded down to a power of two; nothing depends on it
 	TimersOpen   int           // pending timers held in memory
 	Drain        time.Duration // how long Run waits at its end for effects under way
 	AcceptGap    bool          // go on although the position does not fit the log
@@ -75,6 +77,7 @@ func (o Options) withDefaults() Options {
 	o.Idle = cmp.Or(o.Idle, 30*time.Second)     // a pause that a busy log does not make
 	o.Speed = cmp.Or(o.Speed, 1)                // live
 	o.OutOfOrder = cmp.Or(o.OutOfOrder, 2*time.Minute)
+	o.Parallel = 1 << (bits.Len(uint(min(max(o.Parallel, 1), parallelMax))) - 1) //nolint:gosec // positive
 	if o.Committer == nil {
 		o.Committer = o.Store
 	}

@@ -45,6 +45,7 @@ type Cell[T any, P Codec[T]] struct {
 	scratch []byte
 	part    []byte
 	seed    maphash.Seed
+	sharding[T, P]
 }
 
 // slot is one cached value.
@@ -87,7 +88,7 @@ func (c *Cell[T, P]) Lazy() bool { return c.lazy }
 // Applied is the number of the last message that changed the value of key in a lazy
 // cell, 0 for none.
 func (c *Cell[T, P]) Applied(key string) (uint64, error) {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return 0, err
 	}
@@ -97,7 +98,7 @@ func (c *Cell[T, P]) Applied(key string) (uint64, error) {
 // TouchLazy says that message number n, in the given epoch, changed the value of key
 // in a lazy cell.
 func (c *Cell[T, P]) TouchLazy(key string, n, epoch uint64) error {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return err
 	}
@@ -111,8 +112,13 @@ func (c *Cell[T, P]) TouchLazy(key string, n, epoch uint64) error {
 
 // Oldest is the epoch that made the oldest dirty value of a lazy cell dirty.
 func (c *Cell[T, P]) Oldest() (epoch uint64, dirty bool) {
+	c.all(func(s *Cell[T, P], _ int) {
+		if of, is := s.Oldest(); is && (!dirty || of < epoch) {
+			epoch, dirty = of, true
+		}
+	})
 	if len(c.dirty) == 0 {
-		return 0, false
+		return epoch, dirty
 	}
 	return c.dirty[0].since, true
 }
@@ -137,7 +143,7 @@ func AppendKey(dst []byte, id uint16, key string) []byte {
 // the zero value. Call Touch after changing it. The pointer is good until the epoch
 // closes.
 func (c *Cell[T, P]) Get(key string) (P, error) {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +152,7 @@ func (c *Cell[T, P]) Get(key string) (P, error) {
 
 // Has tells whether key has a value, stored or made by Touch.
 func (c *Cell[T, P]) Has(key string) (bool, error) {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return false, err
 	}
@@ -156,7 +162,7 @@ func (c *Cell[T, P]) Has(key string) (bool, error) {
 // Touch says that the value of key was changed since Get, and is to be written with
 // this epoch.
 func (c *Cell[T, P]) Touch(key string) error {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return err
 	}
@@ -167,7 +173,7 @@ func (c *Cell[T, P]) Touch(key string) error {
 
 // Delete removes the value of key.
 func (c *Cell[T, P]) Delete(key string) error {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return err
 	}
@@ -228,13 +234,22 @@ func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
 }
 
 // Dirty is how many values wait to be written, and an estimate of their bytes.
-func (c *Cell[T, P]) Dirty() (values, bytes int) { return len(c.dirty), c.weight }
+func (c *Cell[T, P]) Dirty() (values, bytes int) {
+	if c.shards == nil {
+		return len(c.dirty), c.weight
+	}
+	c.all(func(s *Cell[T, P], _ int) {
+		values, bytes = values+len(s.dirty), bytes+s.weight
+	})
+	return values, bytes
+}
 
 // Flush writes changed values into r, and forgets that they were changed: all of
 // them, or of a lazy cell those that became dirty in an epoch at or before until, and
 // at most about maxBytes, of which each value takes some for being an entry.
 func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 	n, start := 0, r.Bytes()
+	c.all(func(s *Cell[T, P], left int) { s.Flush(r, until, (maxBytes-(r.Bytes()-start))/left) })
 	for _, s := range c.dirty {
 		if c.lazy && (s.since > until || r.Bytes()-start+entryBytes*n >= maxBytes) {
 			break
@@ -290,6 +305,7 @@ var errNumber = errors.New("the number of the last message is damaged")
 // cached. A value stays while it is dirty or its record is younger than visible, the
 // newest epoch that the reader sees: the store would answer with an older one.
 func (c *Cell[T, P]) Evict(visible uint64) {
+	c.all(func(s *Cell[T, P], _ int) { s.Evict(visible) })
 	c.last = nil
 	passes := 2 * len(c.clock)
 	for len(c.values) > c.max && passes > 0 {
@@ -312,7 +328,11 @@ func (c *Cell[T, P]) Evict(visible uint64) {
 }
 
 // Cached is the number of decoded values in memory.
-func (c *Cell[T, P]) Cached() int { return len(c.values) }
+func (c *Cell[T, P]) Cached() int {
+	n := len(c.values)
+	c.all(func(s *Cell[T, P], _ int) { n += s.Cached() })
+	return n
+}
 
 // View reads the committed value of key from a snapshot. Safe for concurrent use.
 func (c *Cell[T, P]) View(v *Snapshot, key string) (T, bool, error) {
