@@ -93,6 +93,16 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// ParallelFor is how many goroutines are best to run the graph on a machine with so many
+// processors: one on fewer than four, which decoding, commits and the server of the log
+// keep busy too, else half of them.
+func ParallelFor(processors int) int {
+	if processors < 4 {
+		return 1
+	}
+	return min(processors/2, parallelMax)
+}
+
 // The points at which Hook is called.
 const (
 	PointDecoded      = "after-decode"

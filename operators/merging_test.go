@@ -69,8 +69,8 @@ func (u *union) run(ask func(p *operators.Pipeline, v *engine.View)) {
 	ctx, cancel := context.WithCancel(u.t.Context())
 	defer cancel()
 	e, err := engine.Open(ctx, engine.Options{
-		Source: u.log, Store: u.store, Decoder: operators.NewDecoder(event.Options{}), Graph: p.Graph, Once: true, LogEnd: u.log.Last, Workers: 1, Parallel: 1 + u.runs%3, // what comes of it does not depend on it
-
+		Source: u.log, Store: u.store, Decoder: operators.NewDecoder(event.Options{}), Graph: p.Graph, Once: true, LogEnd: u.log.Last, Workers: 1,
+		Parallel: 1 + u.runs%3, // nothing depends on it
 		Handlers: map[string]engine.Handler{
 			operators.EffectDeadLetter: func(_ context.Context, _ *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
 				var d operators.DeadLetter
