@@ -37,6 +37,7 @@ func newMetrics(a *app) *collector {
 	m.flow()
 	m.mail()
 	m.experiments()
+	m.activations()
 	return m
 }
 
