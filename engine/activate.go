@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"millrace/state"
@@ -253,20 +254,17 @@ func (e *Engine) setGraph(g *Graph, settle bool) error {
 			return err
 		}
 	}
+	if fresh(g, old) { // what it reads must be there, and before any cell hands over what the commit looks at
+		if err := e.land(); err != nil {
+			return err
+		}
+	}
 	cells, ops := e.versions.cells, e.versions.ops
-	landed := false
 	for _, c := range g.cells {
 		id := cells.of(c.Name())
-		if a, ok := c.(adopter); ok && a.Adopt(old[c.Name()]) {
-			continue
+		if a, ok := c.(adopter); !ok || !a.Adopt(old[c.Name()]) {
+			c.Attach(e.read, id)
 		}
-		if !landed {
-			if err := e.land(); err != nil {
-				return err
-			}
-			landed = true
-		}
-		c.Attach(e.read, id)
 	}
 	for _, o := range g.operators {
 		o.id = ops.of(o.name)
@@ -281,6 +279,20 @@ func (e *Engine) setGraph(g *Graph, settle bool) error {
 	e.graph = g
 	e.ctx.op, e.ctx.key = g.operators[0], ""
 	return nil
+}
+
+// fresh tells whether a cell of g will read the store, since no old one is of its kind.
+func fresh(g *Graph, old map[string]keeper) bool {
+	for _, c := range g.cells {
+		o := old[c.Name()]
+		if o == nil || reflect.TypeOf(o) != reflect.TypeOf(c) || o.Lazy() != c.Lazy() {
+			return true
+		}
+		if _, ok := c.(adopter); !ok {
+			return true
+		}
+	}
+	return false
 }
 
 // drops tells whether g lacks a lazy cell of the graph, which would never be written.
