@@ -85,17 +85,25 @@ type receiver interface {
 }
 
 func newCrew(e *Engine, n int) *crew {
-	c := &crew{e: e, units: make([]origin, SliceUnits), pending: make([][]letter, e.graph.stages)}
+	c := &crew{e: e, units: make([]origin, SliceUnits)}
 	for i := range n {
 		c.readers = append(c.readers, e.o.Store.NewReader())
-		w := &worker{
-			crew: c, number: i, tally: make([]tally, len(e.graph.operators)), alarms: make([]alarms, e.graph.stages),
-			lazy: e.graph.replayers(),
-		}
-		w.ctx = Ctx{engine: e, w: w, tally: w.tally}
+		w := &worker{crew: c, number: i}
+		w.ctx = Ctx{engine: e, w: w}
 		c.workers = append(c.workers, w)
 	}
+	c.regraph()
 	return c
+}
+
+// regraph fits the crew to the engine's graph, between two units.
+func (c *crew) regraph() {
+	g := c.e.graph
+	c.pending = make([][]letter, g.stages)
+	for _, w := range c.workers {
+		w.tally, w.alarms, w.lazy = make([]tally, len(g.operators)), make([]alarms, g.stages), g.replayers()
+		w.ctx.tally = w.tally
+	}
 }
 
 func (c *crew) close() {
@@ -182,7 +190,11 @@ func (c *crew) gather() {
 			start = c.b.ends[c.message-1]
 		}
 		units := c.b.units[start:c.b.ends[c.message]]
-		now.message, now.seq, now.index, now.unit, now.slot = m, m.Seq, c.index, nil, len(c.moments)
+		activates := int(c.index) < len(units) && units[c.index].activates()
+		if activates && len(c.moments) > 0 {
+			return // what stands before it goes through the old graph
+		}
+		now.message, now.seq, now.index, now.unit, now.slot, now.alone = m, m.Seq, c.index, nil, len(c.moments), activates
 		if int(c.index) < len(units) {
 			now.unit = &units[c.index]
 			now.pass(e.o.OutOfOrder.Milliseconds())
@@ -192,6 +204,9 @@ func (c *crew) gather() {
 			c.message, c.index = c.message+1, 0
 		}
 		c.moments = append(c.moments, now)
+		if activates {
+			return
+		}
 	}
 }
 
@@ -212,7 +227,9 @@ func (c *crew) slice() error {
 	share := (len(c.moments) + len(c.workers) - 1) / len(c.workers)
 	err := c.run(func(w *worker) bool { return w.number*share < len(c.moments) }, func(w *worker) {
 		for i := w.number * share; i < min((w.number+1)*share, len(c.moments)) && w.ctx.err == nil; i++ {
-			w.root(&c.moments[i])
+			if m := &c.moments[i]; !m.alone { // of an activation there is no root
+				w.root(m)
+			}
 		}
 	})
 	for at := 0; at < len(c.moments) && err == nil; {
@@ -287,7 +304,11 @@ func (c *crew) alone(m *moment) error {
 		if err := e.fire(); err != nil {
 			return err
 		}
-		if err := c.play(m.root, true); err != nil {
+		if a, ok := m.unit.Value.(*Activation); !ok {
+			if err := c.play(m.root, true); err != nil {
+				return err
+			}
+		} else if err := e.activate(a, m.message); err != nil {
 			return err
 		}
 		e.units++

@@ -67,6 +67,9 @@ type Engine struct {
 	limitN  int
 	limitB  int
 
+	versions versions // of the graph, see activate.go
+	orphans  uint64   // timers that came due when their operator was gone
+
 	acting bool // the pool carries out effects
 	quiet  quiet
 	mu     sync.Mutex
@@ -122,6 +125,9 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.number(); err != nil {
 		return err
 	}
+	if err := e.openVersions(); err != nil {
+		return err
+	}
 	e.info, err = e.o.Source.Open(ctx, e.progress.Position, e.o.AcceptGap)
 	if err != nil {
 		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
@@ -162,15 +168,7 @@ func (e *Engine) number() error {
 		return err
 	}
 	for _, c := range e.graph.cells {
-		_, known := cells.known[c.Name()]
-		c.Attach(e.read, cells.of(c.Name()))
-		c.Budget(e.o.Memory)
-		if !known {
-			c.Empty()
-		}
-		if e.crew != nil {
-			c.Split(e.crew.readers)
-		}
+		e.attach(c, cells)
 	}
 	ops, err := e.numbers(keyOps)
 	if err != nil {
@@ -179,19 +177,39 @@ func (e *Engine) number() error {
 	for _, o := range e.graph.operators {
 		o.id = ops.of(o.name)
 	}
+	e.versions.cells, e.versions.ops = cells, ops
 	if !cells.grown && !ops.grown {
 		return nil
 	}
+	cells.grown, ops.grown = false, false
+	defer r.Reset()
+	if err := putNames(r, cells, ops); err != nil {
+		return err
+	}
+	return e.o.Store.Commit(context.Background(), r)
+}
+
+// attach binds a cell to the store.
+func (e *Engine) attach(c keeper, names *numbering) {
+	_, known := names.known[c.Name()]
+	c.Attach(e.read, names.of(c.Name()))
+	c.Budget(e.o.Memory)
+	if !known {
+		c.Empty()
+	}
+	if e.crew != nil {
+		c.Split(e.crew.readers)
+	}
+}
+
+// putNames writes the numbers of cells and operators into r.
+func putNames(r *state.Record, cells, ops *numbering) error {
 	for key, n := range map[string]*numbering{string(keyCells): cells, string(keyOps): ops} {
 		raw, err := json.Marshal(n.known)
 		if err != nil {
 			return fmt.Errorf("encode the names of the state: %w", err)
 		}
 		r.Put([]byte(key), raw)
-	}
-	defer r.Reset()
-	if err := e.o.Store.Commit(context.Background(), r); err != nil {
-		return err
 	}
 	return nil
 }

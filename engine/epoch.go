@@ -84,7 +84,11 @@ func (e *Engine) process(b *batch) error {
 			if err := e.advance(u, m); err != nil {
 				return err
 			}
-			e.graph.root(&e.ctx, u)
+			if a, ok := u.Value.(*Activation); !ok {
+				e.graph.root(&e.ctx, u)
+			} else if err := e.activate(a, m); err != nil {
+				return err
+			}
 			if e.ctx.err != nil {
 				return e.ctx.err
 			}
@@ -130,6 +134,7 @@ func (e *Engine) fire() error {
 		o := e.operator(id)
 		if o == nil || o.timer == nil { // its operator is gone from the graph
 			e.units++
+			e.orphans++
 			continue
 		}
 		o.fired++
@@ -220,6 +225,9 @@ func (e *Engine) closeEpoch() error {
 	}
 	e.redo.flush(r, first, e.flushLazy(r, idle))
 	e.timers.flush(r)
+	if err := e.flushVersions(r); err != nil {
+		return err
+	}
 	for i := range e.rows {
 		row := &e.rows[i]
 		r.PutFunc(rowKey(row.ID), func(b []byte) []byte { return appendRow(b, row) })

@@ -15,7 +15,9 @@ type Unit struct {
 	// Received is when the gateway took the unit, Unix milliseconds, or zero. Ticks
 	// are projected from it.
 	Received int64
-	Value    any
+	// Value is what the root gets. An *Activation changes the graph at this position
+	// instead.
+	Value any
 }
 
 // Decoder turns a message into units. It is called ahead of processing, on a

@@ -24,6 +24,7 @@ type Options struct {
 	Committer Committer // Store, unless a test puts something in between
 	Decoder   Decoder
 	Graph     *Graph
+	First     *Activation        // the version that Graph was made of, for a state that has none yet
 	Handlers  map[string]Handler // what carries out each kind of effect
 
 	OutOfOrder   time.Duration // the watermark trails the newest event by this much
@@ -113,4 +114,6 @@ const (
 	PointDecoded      = "after-decode"
 	PointBeforeCommit = "before-commit"
 	PointAfterCommit  = "after-commit"
+	PointActivating   = "activating" // what the old graph did is on its way into the store
+	PointActivated    = "activated"  // the new graph is in place, and not committed yet
 )

@@ -15,6 +15,7 @@ type Stats struct {
 	LogEnd     uint64 // newest message of the log when the engine opened it
 	Events     uint64 // units processed since start, committed or not
 	Timers     int64  // pending
+	Orphans    uint64 // timers that came due since start when their operator was gone
 	Unresolved int    // effects without an outcome
 	Reported   int    // effects whose receipt is on its way
 	Retries    uint64
@@ -71,7 +72,7 @@ func (e *Engine) publish() {
 	s := &e.stats
 	s.Epoch, s.Position = e.seen.Epoch, e.seen.Position
 	s.Watermark, s.Newest = e.seen.Watermark, e.seen.Newest
-	s.LogEnd, s.Timers = e.info.Last, e.timers.pending
+	s.LogEnd, s.Timers, s.Orphans = e.info.Last, e.timers.pending, e.orphans
 	s.Operators, s.Cells = ops, cells
 }
 

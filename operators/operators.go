@@ -36,6 +36,8 @@ type Options struct {
 	Experiments map[string]*experiment.Running
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
+	// Counters go on counting; nil makes new ones.
+	Counters *Counters
 }
 
 // Pipeline is a graph with the operators that others read from.
@@ -66,7 +68,10 @@ type Pipeline struct {
 // Build makes the graph: address, visitor and identity, which tell who is meant; person;
 // item.
 func Build(o Options) *Pipeline {
-	p := &Pipeline{Counters: newCounters(), pseudonyms: o.Pseudonyms, exclude: o.Exclude, never: make(map[string]bool)}
+	if o.Counters == nil {
+		o.Counters = newCounters()
+	}
+	p := &Pipeline{Counters: o.Counters, pseudonyms: o.Pseudonyms, exclude: o.Exclude, never: make(map[string]bool)}
 	for _, id := range o.Never {
 		p.never[id] = true
 	}
@@ -199,6 +204,11 @@ func (p *Pipeline) reject(c *engine.Ctx, r *event.Reject) {
 
 // Decoder fits the event codec to the engine. One goroutine at a time.
 type Decoder struct {
+	// Activate builds the graph of an activation that Names, by which it is signed, have
+	// shown to be one. Without both activations go to the dead letters.
+	Activate func(a *Activation) *engine.Activation
+	Names    *privacy.Pseudonyms
+
 	events  *event.Decoder
 	records []event.Record
 }
@@ -208,6 +218,9 @@ func NewDecoder(o event.Options) *Decoder { return &Decoder{events: event.NewDec
 
 // Decode implements engine.Decoder.
 func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
+	if m.Subject == ActivationSubject {
+		return d.activation(dst, m)
+	}
 	d.events.Seq = m.Seq
 	d.records = d.events.DecodeAll(d.records[:0], m.Data, m.Time)
 	for i := range d.records {

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	netmail "net/mail"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -23,14 +21,10 @@ import (
 	"millrace/engine"
 	"millrace/engine/stream"
 	"millrace/operators"
-	"millrace/operators/content"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
-	"millrace/operators/lstm"
 	"millrace/operators/mail"
 	"millrace/operators/privacy"
-	"millrace/operators/profile"
-	"millrace/operators/recommend"
 	"millrace/operators/trigger"
 	"millrace/state"
 )
@@ -56,6 +50,7 @@ type settings struct {
 	workers    int   // goroutines that run the graph; 0 for as many as suit the machine
 	drain      time.Duration
 	once       bool
+	watch      bool // the files of configs are taken when they change
 	acceptGap  bool
 	unmask     bool // the console shows personal data
 
@@ -75,7 +70,9 @@ type app struct {
 	models     *modelWatch // subject models of the registry
 	s          settings
 	log        *slog.Logger
-	set        *configs.Set
+	set        *configs.Set   // what the files said at the start: what cannot change later holds as there
+	bundle     configs.Bundle // those files
+	acts       *activations   // the versions of the pipelines
 	journeys   []operators.Journey
 	pseudonyms *privacy.Pseudonyms
 	secret     []byte
@@ -160,6 +157,9 @@ func (a *app) openConfig(context.Context) error {
 		return err
 	}
 	a.set = set
+	if a.bundle, err = loader.Collect(configPaths(a.s.configs)...); err != nil {
+		return &exitError{exitConfig, err}
+	}
 	a.journeys, err = operators.Journeys(set, loader, false)
 	if err != nil {
 		return &exitError{exitConfig, err}
@@ -167,18 +167,25 @@ func (a *app) openConfig(context.Context) error {
 	return nil
 }
 
+// configPaths are the files to read, the shipped ones if none is named.
+func configPaths(paths []string) []string {
+	if len(paths) == 0 {
+		return []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml"}
+	}
+	return paths
+}
+
 // loadConfigs reads the files, or the shipped ones if there are none.
 func loadConfigs(paths []string) (*configs.Set, *configs.Loader, error) {
 	o := configs.Options{}
 	if len(paths) == 0 {
 		o.FS = configs.Shipped()
-		paths = []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml"}
 	}
 	loader, err := configs.NewLoader(o)
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := loader.Load(paths...)
+	set, err := loader.Load(configPaths(paths)...)
 	if err != nil {
 		return nil, nil, &exitError{exitConfig, err}
 	}
@@ -348,30 +355,20 @@ func leftOpen(smtp string) bool {
 }
 
 func (a *app) openEngine(ctx context.Context) error {
-	var rules []trigger.Rule
-	for _, j := range a.journeys {
-		rules = append(rules, j.Rule)
-	}
-	shop := a.set.Shop
-	a.pipeline = operators.Build(operators.Options{
-		Pseudonyms: a.pseudonyms, Rules: rules,
-		Profile:   profile.Options{HalfLife: shop.Profile.HalfLife},
-		Recommend: recommend.Options{HalfLife: shop.Items.HalfLife},
-		Never:     shop.Items.Exclude,
-
-		Experiments: operators.Experiments(a.journeys),
-	})
-	mailer, err := a.mailer()
+	first, err := a.openActivations()
 	if err != nil {
 		return err
 	}
+	shop := a.set.Shop
+	decoder := operators.NewDecoder(event.Options{})
+	decoder.Activate, decoder.Names = a.acts.prepare, a.pseudonyms
 	o := engine.Options{
-		Source: a.reader, Store: a.store, Decoder: operators.NewDecoder(event.Options{}), Graph: a.pipeline.Graph,
+		Source: a.reader, Store: a.store, Decoder: decoder, Graph: a.pipeline.Graph, First: first,
 		Handlers: map[string]engine.Handler{
-			trigger.EffectMail:         mailer.Handle,
+			trigger.EffectMail:         a.acts.mail,
 			operators.EffectDeadLetter: a.deadLetter,
 			experiment.EffectStop:      operators.StopHandler(a.publishStop),
-			operators.EffectHandover:   operators.NewHandover(a.pipeline, operators.HandoverOptions{Publish: a.publishHandover, Suppress: a.suppressToo}),
+			operators.EffectHandover:   a.acts.handover,
 		},
 		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain,
 		Parallel: cmp.Or(a.s.workers, engine.ParallelFor(runtime.GOMAXPROCS(0))), AcceptGap: a.s.acceptGap,
@@ -383,42 +380,15 @@ func (a *app) openEngine(ctx context.Context) error {
 	if a.s.engine != nil {
 		a.s.engine(&o)
 	}
-	a.engine, err = engine.Open(ctx, o)
-	return err
-}
-
-func (a *app) mailer() (*operators.Mailer, error) {
-	writers := make(map[string]*content.Writer)
-	for _, j := range a.journeys {
-		c := j.Config.Content
-		w, err := content.New(content.Options{NoModel: c.Subject == "fallback", SubjectWait: c.MaxWait, Banned: c.Banned})
-		if err != nil {
-			return nil, fmt.Errorf("pipeline %s: %w", j.Config.Name, err)
-		}
-		writers[j.Config.Name] = w
-		if err := variantWriters(writers, j.Config); err != nil {
-			return nil, err
-		}
+	if a.engine, err = engine.Open(ctx, o); err != nil {
+		return err
 	}
-	a.models = &modelWatch{registry: lstm.NewRegistry(filepath.Join(a.s.dir, modelsDir)), writers: slices.Collect(maps.Values(writers)), log: a.log}
-	a.models.look()
-	from, err := a.from()
-	if err != nil {
-		return nil, err
-	}
-	links := a.set.Shop.Links
-	o := operators.SendOptions{
-		Writers: writers, Sender: a.sender, Signer: a.signer, Publish: a.publishReceipt, Step: a.s.step,
-		From: from, Shop: shopName(from, a.set.Shop.Name), CartURL: links.CartURL, LinkURL: a.linkURL(),
-		ShopURL: cmp.Or(links.Shop, "https://"+from.Addr[strings.LastIndexByte(from.Addr, '@')+1:]+"/"),
-	}
-	o.TrackOpens, o.TrackClicks = a.tracks()
-	return operators.NewMailer(a.pipeline, a.journeys, o), nil
+	return a.acts.opened(ctx)
 }
 
 // from is the sender's address. All journeys of this version use smtp/main.
-func (a *app) from() (mail.Address, error) {
-	s, ok := a.set.Shop.Senders["main"]
+func (a *app) from(shop *configs.Shop) (mail.Address, error) {
+	s, ok := shop.Senders["main"]
 	if !ok {
 		return mail.Address{}, &exitError{exitConfig, errors.New("shop.yaml: senders.main is missing")}
 	}
@@ -494,6 +464,9 @@ func (a *app) serve(ctx context.Context, wg *sync.WaitGroup) error {
 	wg.Go(func() { a.models.run(ctx) })
 	if a.metering != nil {
 		wg.Go(func() { a.metering.run(ctx) })
+	}
+	if a.s.watch {
+		wg.Go(func() { a.acts.watch(ctx) })
 	}
 	return a.serveSocket(ctx, wg)
 }

@@ -54,8 +54,9 @@ func (a *app) publishHandover(ctx context.Context, id string, data []byte) error
 
 // suppressToo lets what a person does not want hold for the one he was merged into.
 func (a *app) suppressToo(from, to string) error {
-	lists := make([]string, 0, len(a.journeys))
-	for _, j := range a.journeys {
+	journeys := a.acts.current().journeys
+	lists := make([]string, 0, len(journeys))
+	for _, j := range journeys {
 		lists = append(lists, j.Rule.Pipeline)
 	}
 	return a.suppressed.Copy(from, to, lists...)

@@ -107,6 +107,7 @@ the model that writes the subjects, the sender, a test inbox and a console.`,
 	root.AddCommand(
 		newDev(), newRun(), newImport(), newCheck(), newExplain(), newSchema(),
 		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newEval(), newModel(),
+		newApply(), newRollback(), newVersions(),
 		newAbstat(), newExperiment(), newState(), newBench(), newVersion(),
 	)
 	refuseMisuse(root)

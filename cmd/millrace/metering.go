@@ -98,7 +98,7 @@ func (a *app) openMetering(context.Context) error {
 	a.metering = newMetering(func() ([]experiment.Figures, error) {
 		v := a.engine.View()
 		defer v.Close()
-		return a.pipeline.Figures(v)
+		return a.acts.current().pipeline.Figures(v)
 	}, a.events.Announce, a.log)
 	return nil
 }

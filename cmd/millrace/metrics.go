@@ -37,6 +37,7 @@ func newMetrics(a *app) *collector {
 	m.flow()
 	m.mail()
 	m.experiments()
+	m.activations()
 	return m
 }
 
@@ -206,4 +207,27 @@ func (m *collector) experiments() {
 			}
 			send(stopped, f.Experiment, a.Name)
 		})
+}
+
+// activations declares what the versions of the pipelines count.
+func (m *collector) activations() {
+	t := m.app.acts
+	m.add("millrace_activations_total", "Versions of the pipelines that were asked for since start, by what came of them.", []string{"result"}, func(send func(float64, ...string)) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		send(float64(t.applied), "applied")
+		send(float64(t.refused), "refused")
+		send(float64(t.ignored), "ignored")
+	}, prometheus.CounterValue)
+	m.add("millrace_pipeline_version", "Number of the version of the pipelines that runs.", nil, func(send func(float64, ...string)) {
+		send(float64(t.current().version.Number))
+	}, prometheus.GaugeValue)
+	m.add("millrace_activation_pause_seconds", "How long the engine stood still at the last activation.", nil, func(send func(float64, ...string)) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		send(t.pause.Seconds())
+	}, prometheus.GaugeValue)
+	m.add("millrace_timers_orphaned_total", "Timers that came due when their operator was gone, and did nothing.", nil, func(send func(float64, ...string)) {
+		send(float64(m.app.engine.Stats().Orphans))
+	}, prometheus.CounterValue)
 }

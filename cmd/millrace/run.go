@@ -117,6 +117,7 @@ mails under way (--drain); a second one stops at once. Nothing is lost either wa
 	}
 	addSettings(cmd, &s)
 	cmd.Flags().StringArrayVarP(&s.configs, "config", "c", nil, "pipeline file or directory (repeatable; default: the shipped ones)")
+	cmd.Flags().BoolVar(&s.watch, "watch", false, "take the files of --config when they change, while it runs; those that are wrong are refused")
 	cmd.Flags().BoolVar(&s.once, "once", false, "process what is in the log, fire every timer that is due by the last watermark, and stop")
 	return cmd
 }

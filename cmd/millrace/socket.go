@@ -86,10 +86,11 @@ func (a *app) serveSocket(ctx context.Context, wg *sync.WaitGroup) error {
 
 func (a *app) socketHandler() http.Handler {
 	mux := http.NewServeMux()
-	all := &answers{pipeline: a.pipeline, view: a.engine.View}
+	a.acts.routes(mux)
 	mux.HandleFunc("GET /ask/{what}", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
 		q := question{What: r.PathValue("what"), User: r.URL.Query().Get("user"), Item: r.URL.Query().Get("item"), N: n}
+		all := &answers{pipeline: a.acts.current().pipeline, view: a.engine.View}
 		answer, err := all.ask(q)
 		writeAnswer(w, answer, err)
 	})
