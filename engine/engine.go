@@ -134,6 +134,7 @@ func (e *Engine) open(ctx context.Context) error {
 	}
 	e.pool = newPool(e.o.Store, e.o.OutboxOpen)
 	e.pool.handlers, e.pool.log, e.pool.hook, e.pool.view = e.o.Handlers, e.o.Logger, e.o.Hook, e.View
+	e.pool.gate = newGate(e.o.Delivery)
 	if err := e.pool.open(e.read); err != nil {
 		return err
 	}

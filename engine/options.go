@@ -23,6 +23,7 @@ type Options struct {
 	Decoder   Decoder
 	Graph     *Graph
 	Handlers  map[string]Handler // what carries out each kind of effect
+	Delivery  Delivery           // under which terms they leave
 
 	OutOfOrder   time.Duration // the watermark trails the newest event by this much
 	EpochEvents  int           // an epoch closes after so many units, if not earlier

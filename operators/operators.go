@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"millrace/configs"
 	"millrace/engine"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
@@ -34,6 +35,8 @@ type Options struct {
 	Never      []string          // product ids that are never recommended
 	// Experiments are what runs, by pipeline; see Experiments.
 	Experiments map[string]*experiment.Running
+	// Then is what journeys do beside mailing, by pipeline; see Thens.
+	Then map[string][]configs.Then
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
 }
@@ -60,6 +63,7 @@ type Pipeline struct {
 	update      profile.Update // of the event that is being processed; used again for the next
 	link        profile.Link   // likewise
 	cache       itemCache
+	thens       map[string][]configs.Then
 	merger      *merger
 }
 
@@ -92,6 +96,9 @@ func Build(o Options) *Pipeline {
 	p.people.Use("profile", p.keeper)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
+	if p.thens = o.Then; len(p.thens) > 0 {
+		p.trigger.Notify = p.notify
+	}
 	p.people.Use("trigger", p.trigger)
 	p.addExperiments(&o)
 	p.people.Use("cooccurrence", toucher)
@@ -121,6 +128,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.reject(c, v)
 	case *event.Stop:
 		p.stop(c, v)
+	case *event.Redo:
+		p.redo(c, v)
 	case tick: // has moved the watermark; that is all
 		p.Counters.Ticks.Add(1)
 	}
@@ -166,6 +175,9 @@ func (p *Pipeline) receipt(c *engine.Ctx, r *event.Receipt) {
 	p.Counters.receipt(r)
 	if row, err := strconv.ParseUint(r.Effect, 10, 64); err == nil {
 		c.Settle(row)
+	}
+	if r.Via != "" {
+		return
 	}
 	p.merger.follow.Send(c, r.Person, &profile.Update{Receipt: r})
 }
@@ -221,6 +233,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 			dst = append(dst, engine.Unit{Value: r.Receipt})
 		case r.Stop != nil:
 			dst = append(dst, engine.Unit{Value: r.Stop})
+		case r.Redo != nil:
+			dst = append(dst, engine.Unit{Value: r.Redo})
 		case r.Handover != nil:
 			dst = append(dst, engine.Unit{Value: r.Handover})
 		default:

@@ -357,17 +357,24 @@ func (a *app) openEngine(ctx context.Context) error {
 		Recommend: recommend.Options{HalfLife: shop.Items.HalfLife},
 		Never:     shop.Items.Exclude,
 
-		Experiments: operators.Experiments(a.journeys),
+		Experiments: operators.Experiments(a.journeys), Then: operators.Thens(a.journeys),
 	})
 	mailer, err := a.mailer()
 	if err != nil {
 		return err
 	}
+	notices, err := a.openNotices(ctx)
+	if err != nil {
+		return err
+	}
 	o := engine.Options{
-		Source: a.reader, Store: a.store, Decoder: operators.NewDecoder(event.Options{}), Graph: a.pipeline.Graph,
+		Delivery: a.delivery(),
+		Source:   a.reader, Store: a.store, Decoder: operators.NewDecoder(event.Options{}), Graph: a.pipeline.Graph,
 		Handlers: map[string]engine.Handler{
 			trigger.EffectMail:         mailer.Handle,
 			operators.EffectDeadLetter: a.deadLetter,
+			operators.EffectWebhook:    notices.Webhook,
+			operators.EffectPublish:    notices.Publish,
 			experiment.EffectStop:      operators.StopHandler(a.publishStop),
 			operators.EffectHandover:   operators.NewHandover(a.pipeline, operators.HandoverOptions{Publish: a.publishHandover, Suppress: a.suppressToo}),
 		},

@@ -72,7 +72,7 @@ func (p *opening) check() string {
 		if _, ok := millis(&p.at); !ok {
 			return "the tick has no time"
 		}
-	case "receipt", "feedback", "stop", "handover":
+	case "receipt", "feedback", "stop", "handover", "redo":
 	default:
 		return "unknown kind of envelope"
 	}
@@ -279,6 +279,8 @@ func (d *Decoder) loose(dst []Record, data []byte, m map[string]json.RawMessage,
 		return d.stop(dst, data, m, o)
 	case "handover":
 		return d.handover(dst, data, m, o)
+	case "redo":
+		return d.redo(dst, data, m, o)
 	}
 	items := bytes.TrimSpace(m["items"])
 	*o = d.origin(&p, o.receivedAt)
