@@ -31,7 +31,9 @@ type Shop struct {
 // Log says how event time moves on.
 type Log struct {
 	OutOfOrder      time.Duration `json:"out_of_order" zero:"ok" jsonschema_description:"The watermark trails the newest event by this much (2m)."`
-	AllowedLateness time.Duration `json:"allowed_lateness" zero:"ok" jsonschema_description:"Events this late still update profiles (24h)."`
+	AllowedLateness time.Duration `json:"allowed_lateness" zero:"ok" jsonschema_description:"Events later than this, behind the watermark, are too late (24h)."`
+	Late            string        `json:"late,omitempty" jsonschema:"enum=count,enum=dead-letter" jsonschema_description:"What becomes of those that are too late: they are counted and update profiles all the same, or go to the dead letters (count)."`
+	ProducerIdle    time.Duration `json:"producer_idle,omitempty" jsonschema_description:"A source that sends nothing for so long does not hold the watermark (5m)."`
 	Idle            time.Duration `json:"idle" jsonschema_description:"A log this quiet is moved on by ticks when something is due (30s)."`
 }
 

@@ -26,6 +26,7 @@ type Options struct {
 	Delivery  Delivery           // under which terms they leave
 
 	OutOfOrder   time.Duration // the watermark trails the newest event by this much
+	ProducerIdle time.Duration // a producer silent for so long, by the log's receive times, is not waited for
 	EpochEvents  int           // an epoch closes after so many units, if not earlier
 	BacklogUnits int           // the same while the log as of opening is read
 	OutboxMax    int           // reading stops at so many effects without an outcome
@@ -44,6 +45,9 @@ type Options struct {
 	// Tick publishes a tick to the log; at is Unix milliseconds of event time. Without
 	// it timers wait for the next event.
 	Tick func(ctx context.Context, at int64) error
+	// Clock publishes a clock message to the log, which moves processing time and not the
+	// watermark; at is Unix milliseconds. Without it processing time moves with units only.
+	Clock func(ctx context.Context, at int64) error
 	// Idle is how long the log is quiet before a tick.
 	Idle time.Duration
 	// Speed is event time per time, for simulations.

@@ -27,6 +27,7 @@ type Counters struct {
 	decisions map[DecisionLabel]uint64
 	letters   map[string]uint64
 	notices   map[string]uint64
+	late      map[string]uint64
 }
 
 // DecisionLabel is what decisions are counted by. The reason is the part before a
@@ -41,7 +42,7 @@ type DecisionLabel struct {
 const labelsMax = 256
 
 func newCounters() *Counters {
-	return &Counters{decisions: make(map[DecisionLabel]uint64), letters: make(map[string]uint64), notices: make(map[string]uint64)}
+	return &Counters{decisions: make(map[DecisionLabel]uint64), letters: make(map[string]uint64), notices: make(map[string]uint64), late: make(map[string]uint64)}
 }
 
 func (n *Counters) event(e *event.Event) {
@@ -134,6 +135,22 @@ func (n *Counters) notice(via string) {
 		via = "other"
 	}
 	n.notices[via]++
+}
+
+func (n *Counters) tooLate(source string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, known := n.late[source]; !known && len(n.late) >= labelsMax {
+		source = "other"
+	}
+	n.late[source]++
+}
+
+// TooLate are the counts of events later than is allowed, by source.
+func (n *Counters) TooLate() map[string]uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.late)
 }
 
 // Notices are the counts of webhooks that were taken and messages that were published, by

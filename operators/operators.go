@@ -37,6 +37,8 @@ type Options struct {
 	Experiments map[string]*experiment.Running
 	// Then is what journeys do beside mailing, by pipeline; see Thens.
 	Then map[string][]configs.Then
+	// Late says what becomes of events that are too late.
+	Late LateOptions
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
 }
@@ -64,6 +66,7 @@ type Pipeline struct {
 	link        profile.Link   // likewise
 	cache       itemCache
 	thens       map[string][]configs.Then
+	lateness    LateOptions
 	merger      *merger
 }
 
@@ -74,6 +77,7 @@ func Build(o Options) *Pipeline {
 	for _, id := range o.Never {
 		p.never[id] = true
 	}
+	p.lateness = o.Late
 	p.Graph = engine.NewGraph(p.root)
 	p.addresses = engine.AddStage[addressed](p.Graph, "address")
 	p.visitors = engine.AddStage[*profile.Link](p.Graph, "visitor")
@@ -118,8 +122,14 @@ func (p *Pipeline) decisionID(pipeline, trigger, person, sub string, started int
 func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 	switch v := u.Value.(type) {
 	case *event.Event:
+		if p.late(c, v) {
+			return
+		}
 		p.Counters.event(v)
 		p.route(c, v)
+	case retried:
+		p.Counters.event(v.Event)
+		p.route(c, v.Event)
 	case *event.Receipt:
 		p.receipt(c, v)
 	case *event.Handover:
@@ -225,8 +235,10 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 		switch {
 		case r.Event != nil && r.Event.Person != "": // feedback of our own has the wall's time, which need not be the log's
 			dst = append(dst, engine.Unit{Value: r.Event})
+		case r.Event != nil && m.Subject == subjectRetry: // somebody looked at it: it is never too late
+			dst = append(dst, engine.Unit{Value: retried{r.Event}})
 		case r.Event != nil:
-			dst = append(dst, engine.Unit{Time: r.Event.Time, Received: r.Event.ReceivedAt, Value: r.Event})
+			dst = append(dst, engine.Unit{Time: r.Event.Time, Received: r.Event.ReceivedAt, Producer: producer(r.Event.Source), Value: r.Event})
 		case r.Reject != nil:
 			dst = append(dst, engine.Unit{Value: r.Reject})
 		case r.Receipt != nil:
@@ -237,12 +249,22 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 			dst = append(dst, engine.Unit{Value: r.Redo})
 		case r.Handover != nil:
 			dst = append(dst, engine.Unit{Value: r.Handover})
+		case r.Clock:
+			dst = append(dst, engine.Unit{Received: r.Tick, Value: tick{}})
 		default:
 			dst = append(dst, engine.Unit{Time: r.Tick, Received: r.Tick, Value: tick{}})
 		}
 	}
 	clear(d.records)
 	return dst
+}
+
+// producer is whom the watermark waits for: a source, or who names none.
+func producer(source string) string {
+	if source == "" {
+		return "(unnamed)"
+	}
+	return source
 }
 
 // addressed is what the address stage gets: an event that names an address.

@@ -358,6 +358,7 @@ func (a *app) openEngine(ctx context.Context) error {
 		Never:     shop.Items.Exclude,
 
 		Experiments: operators.Experiments(a.journeys), Then: operators.Thens(a.journeys),
+		Late: operators.LateOptions{Allowed: shop.Log.AllowedLateness, Aside: shop.Log.Late == "dead-letter"},
 	})
 	mailer, err := a.mailer()
 	if err != nil {
@@ -378,11 +379,11 @@ func (a *app) openEngine(ctx context.Context) error {
 			experiment.EffectStop:      operators.StopHandler(a.publishStop),
 			operators.EffectHandover:   operators.NewHandover(a.pipeline, operators.HandoverOptions{Publish: a.publishHandover, Suppress: a.suppressToo}),
 		},
-		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain, AcceptGap: a.s.acceptGap,
+		OutOfOrder: shop.Log.OutOfOrder, ProducerIdle: shop.Log.ProducerIdle, Idle: shop.Log.Idle, Drain: a.s.drain, AcceptGap: a.s.acceptGap,
 		Once: a.s.once, LogEnd: a.logEnd, Speed: a.s.speed, MayCommit: a.diskRoom, Logger: a.log,
 	}
 	if !a.s.once {
-		o.Tick = a.tick
+		o.Tick, o.Clock = a.tick, a.clock
 	}
 	if a.s.engine != nil {
 		a.s.engine(&o)

@@ -68,7 +68,7 @@ func (p *opening) check() string {
 		if _, ok := millis(&p.receivedAt); !ok && !p.own {
 			return "the envelope has no receivedAt"
 		}
-	case "tick":
+	case "tick", "clock":
 		if _, ok := millis(&p.at); !ok {
 			return "the tick has no time"
 		}
@@ -268,9 +268,9 @@ func (d *Decoder) loose(dst []Record, data []byte, m map[string]json.RawMessage,
 		return d.reject(dst, o, BadEnvelope, why, data)
 	}
 	switch p.kind.s {
-	case "tick":
+	case "tick", "clock":
 		at, _ := millis(&p.at)
-		return append(dst, Record{Tick: at})
+		return append(dst, Record{Tick: at, Clock: p.kind.s == "clock"})
 	case "receipt":
 		return d.receipts(dst, data, m, o)
 	case "feedback":
