@@ -121,6 +121,11 @@ func (p *pool) admit(w *work, now time.Time) time.Time {
 	case w.drop == "" && p.shed(w):
 		w.drop = GiveUpDown
 		return time.Time{}
+	case now.Before(w.after) && w.drop == "" && w.terms.Within > 0 && p.mayGiveUp(w):
+		if end := w.since.Add(w.terms.Within); end.Before(w.after) {
+			return end
+		}
+		return w.after
 	case now.Before(w.after):
 		return w.after
 	}

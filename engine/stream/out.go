@@ -57,3 +57,12 @@ func (l *Log) PublishOut(ctx context.Context, subject, key string, data []byte) 
 	}
 	return nil
 }
+
+// CountOut is how many messages the stream of what is published for others holds.
+func (l *Log) CountOut(ctx context.Context) (uint64, error) {
+	s, err := l.js.Stream(ctx, l.out)
+	if err != nil {
+		return 0, logError("ask about "+l.out, err)
+	}
+	return s.CachedInfo().State.Msgs, nil
+}
