@@ -69,11 +69,13 @@ type Engine struct {
 	limitN  int
 	limitB  int
 
-	acting bool // the pool carries out effects
-	quiet  quiet
-	mu     sync.Mutex
-	stats  Stats
-	events atomic.Uint64
+	acting  bool // the pool carries out effects
+	stopped bool // reading stands still since too many effects wait
+	stops   atomic.Uint64
+	quiet   quiet
+	mu      sync.Mutex
+	stats   Stats
+	events  atomic.Uint64
 }
 
 // epoch is a closed epoch on its way into the store.
@@ -343,7 +345,12 @@ func (e *Engine) blocked() bool {
 	if e.flying != nil {
 		unresolved += len(e.flying.rows)
 	}
-	return unresolved+len(e.rows) >= e.o.OutboxMax
+	full := unresolved+len(e.rows) >= e.o.OutboxMax
+	if full && !e.stopped {
+		e.stops.Add(1)
+	}
+	e.stopped = full
+	return full
 }
 
 // breathe closes the epoch when no input waits and no commit is under way: an epoch

@@ -176,6 +176,9 @@ func (p *pool) offer(rows []Row) {
 	p.known = rows[len(rows)-1].ID
 	for i := range rows {
 		if p.behind || len(p.window) >= p.max {
+			if !p.behind {
+				p.gate.overflows++
+			}
 			p.behind = true
 			break
 		}

@@ -72,6 +72,8 @@ type gate struct {
 
 	givenUp map[string]uint64 // by reason
 	paced   uint64            // times a row had to wait for its rate
+
+	overflows uint64 // times more rows waited than memory holds
 }
 
 func newGate(d Delivery) gate {
@@ -211,13 +213,16 @@ type DeliveryStats struct {
 	Paced    uint64            // times the rate made one wait
 	Breakers []BreakerFigures
 	Evicted  uint64 // breakers that were forgotten because there were too many targets
+
+	Stopped   uint64 // times reading stopped at Options.OutboxMax
+	Overflows uint64 // times more rows waited than Options.OutboxOpen
 }
 
 // Delivery is how effects leave. Safe for concurrent use.
 func (e *Engine) Delivery() DeliveryStats {
 	p := e.pool
 	p.mu.Lock()
-	s := DeliveryStats{Window: len(p.window), Paced: p.gate.paced, GivenUp: make(map[string]uint64, len(p.gate.givenUp))}
+	s := DeliveryStats{Window: len(p.window), Paced: p.gate.paced, Stopped: e.stops.Load(), Overflows: p.gate.overflows, GivenUp: make(map[string]uint64, len(p.gate.givenUp))}
 	for reason, n := range p.gate.givenUp {
 		s.GivenUp[reason] = n
 	}

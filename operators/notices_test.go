@@ -21,7 +21,6 @@ import (
 
 	"millrace/engine"
 	"millrace/engine/enginetest"
-	"millrace/engine/stream"
 	"millrace/operators"
 	"millrace/operators/event"
 )
@@ -120,7 +119,7 @@ func newThenWorld(t *testing.T, script ...string) *thenWorld {
 	w := &thenWorld{world: newWorldOf(t, journeysOf(t, files, "cart.yaml")), hook: &hook{script: script}}
 	target := operators.WebhookTarget{URL: &url.URL{Scheme: "http", Host: "crm.example", Path: "/in"}, Secret: []byte("secret"), Timeout: 10 * time.Second}
 	w.world.options = func(o *engine.Options) {
-		w.check(w.Log.OpenOut(t.Context(), stream.OutOptions{}))
+		w.check(w.OpenOut(t.Context()))
 		n := operators.NewNotices(operators.NoticeOptions{
 			Webhooks: map[string]operators.WebhookTarget{"crm": target}, Dial: w.hook.dial, Receipt: w.receipt, Publish: w.Log.PublishOut,
 		})

@@ -141,3 +141,16 @@ func (a *app) giveUp(ctx context.Context, g *engine.GivenUp) error {
 		At: time.UnixMilli(g.Row.At), Bytes: g.Row.Body,
 	})
 }
+
+// heldMax is how far a source may hold the watermark back before the program says that it
+// is not well: timers of an hour are then an hour late.
+const heldMax = time.Hour
+
+// watermarkMoves names what holds the watermark.
+func (a *app) watermarkMoves(context.Context) error {
+	r := a.engine.Stats().Watermarks
+	if source, since, ok := r.Held(heldMax); ok {
+		return fmt.Errorf("source %s holds the watermark since %s: it is %s behind", source, since.Format(time.RFC3339), time.Duration(r.HeldMillis)*time.Millisecond)
+	}
+	return nil
+}
