@@ -209,3 +209,13 @@ func BenchmarkWatermarks(b *testing.B) {
 		w.Observe(names[at&3], at, at)
 	}
 }
+
+func BenchmarkWatermarksAlone(b *testing.B) {
+	w := engine.NewWatermarks(steady)
+	at := int64(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		at++
+		w.Observe("default", at, at)
+	}
+}
