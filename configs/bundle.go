@@ -157,6 +157,8 @@ func NeedsRestart(running, next *Shop) []string {
 	differ("shop", running.Name != next.Name)
 	differ("log.out_of_order", running.Log.OutOfOrder != next.Log.OutOfOrder)
 	differ("log.allowed_lateness", running.Log.AllowedLateness != next.Log.AllowedLateness)
+	differ("log.producer_idle", running.Log.ProducerIdle != next.Log.ProducerIdle)
+	differ("outbox.rate", running.Outbox.Rate != next.Outbox.Rate)
 	differ("log.idle", running.Log.Idle != next.Log.Idle)
 	differ("tracking", running.Tracking != next.Tracking)
 	a, b := running.Senders["main"], next.Senders["main"]

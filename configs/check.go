@@ -57,6 +57,7 @@ func (s *sense) shop(shop *Shop) {
 			}
 		}
 	}
+	s.webhooks(shop)
 	if float64(shop.Holdout) > 0.5 {
 		s.at(s.root.get("holdout"), "holdout", "", "got %v, expected at most 50%%", shop.Holdout)
 	}
@@ -132,6 +133,7 @@ func (s *sense) journey(j *Journey) {
 	}
 	s.idempotency(j)
 	s.trial(j)
+	s.then(j)
 	s.blanks(j.Content.Banned, s.root.get("content", "banned"), "content.banned")
 }
 

@@ -85,7 +85,7 @@ func TestSound(t *testing.T) {
 func TestJourneyErrors(t *testing.T) {
 	f := seeded(t, base)
 	// Keys.
-	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 11 known names (did you mean "mode"?)`)
+	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 12 known names (did you mean "mode"?)`)
 	f("  wait:", "  wiat:", `4:1: trigger.wait: missing, expected the key "wait"`, `8:3: trigger.wiat: unknown key "wiat", expected one of 7 known names (did you mean "wait"?)`)
 	f("once_per", "every", `10:3: trigger.at_most.once_per: missing, expected the key "once_per"`, `10:13: trigger.at_most.every: unknown key "every", expected one of once_per`)
 	f("count: 3", "count: 3, colour: red", `18:64: content.recommend.colour: unknown key "colour", expected one of count, exclude, from, seed`)
@@ -234,7 +234,7 @@ func TestTextErrors(t *testing.T) {
 	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
 	f(manyKeys(501), "501:1: got more than 500 keys in one mapping")
 	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
-	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, holdout, items, links, log, profile, senders, shop, tracking\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
+	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, holdout, items, links, log, outbox, profile, senders, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
 }
 
 // nested is a mapping in a mapping, and so on.

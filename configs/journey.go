@@ -17,6 +17,7 @@ type Journey struct {
 	Audience    Audience `json:"audience" jsonschema_description:"Who gets a mail, asked when the trigger fires and again before sending."`
 	Content     Content  `json:"content" jsonschema:"required" jsonschema_description:"What stands in the mail."`
 	Send        Send     `json:"send" jsonschema:"required" jsonschema_description:"How it leaves."`
+	Then        []Then   `json:"then,omitempty" jsonschema:"maxItems=20" jsonschema_description:"What is done beside mailing: webhooks that are called, messages that are published."`
 	Trial       Trial    `json:"experiment,omitzero" jsonschema_description:"Names and tunes the experiment that variants and holdout are."`
 	Measure     Measure  `json:"measure,omitzero" jsonschema_description:"What the journey is judged by."`
 

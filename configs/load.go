@@ -175,6 +175,7 @@ func (g *loading) together() {
 		}
 		if g.set.Shop != nil {
 			s.sender(l.journey, g.set.Shop)
+			s.hooks(l.journey, g.set.Shop)
 		}
 		g.problems = append(g.problems, s.problems...)
 		g.set.Journeys = append(g.set.Journeys, l.journey)

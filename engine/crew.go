@@ -31,6 +31,8 @@ type crew struct {
 	readers []*state.Reader
 	workers []*worker
 
+	ahead marks // as of the units that were gathered
+
 	b       *batch
 	message int    // the next message of b
 	index   uint32 // the next unit in it
@@ -197,7 +199,7 @@ func (c *crew) gather() {
 		now.message, now.seq, now.index, now.unit, now.slot, now.alone = m, m.Seq, c.index, nil, len(c.moments), activates
 		if int(c.index) < len(units) {
 			now.unit = &units[c.index]
-			now.pass(e.o.OutOfOrder.Milliseconds())
+			now.pass(&c.ahead)
 			c.index++
 		}
 		if now.last = int(c.index) >= len(units); now.last {
@@ -211,14 +213,23 @@ func (c *crew) gather() {
 }
 
 // pass moves the watermark to where the unit puts it, as Engine.advance does.
-func (m *moment) pass(slack int64) {
+func (m *moment) pass(ahead *marks) {
 	if m.unit.Received > m.received {
 		m.received, m.stored = m.unit.Received, m.message.Time
 	}
-	if m.unit.Time > m.newest {
-		m.newest = m.unit.Time
-		m.watermark = max(m.watermark, m.unit.Time-slack)
+	p := progress{Newest: m.newest, Watermark: m.watermark}
+	ahead.unit(&p, m.unit)
+	m.newest, m.watermark = p.Newest, p.Watermark
+}
+
+// goesAlone tells whether a unit goes through the graph alone: it asks for that, or it makes
+// a timer of processing time due, which only such units set.
+func (c *crew) goesAlone(m *moment) bool {
+	if m.alone {
+		return true
 	}
+	due, any := c.e.clocks.next()
+	return any && m.unit != nil && due <= m.received
 }
 
 // slice runs what was gathered: in segments, between the units that go alone.
@@ -234,7 +245,7 @@ func (c *crew) slice() error {
 	})
 	for at := 0; at < len(c.moments) && err == nil; {
 		end := at
-		for end < len(c.moments) && !c.moments[end].alone {
+		for end < len(c.moments) && !c.goesAlone(&c.moments[end]) {
 			end++
 		}
 		var due []string
@@ -301,6 +312,7 @@ func (c *crew) alone(m *moment) error {
 	c.reach(m)
 	e.progress.Position.Seq, e.progress.Position.Index = m.seq-1, m.index
 	if m.unit != nil {
+		e.marks.unit(&progress{}, m.unit)
 		if err := e.fire(); err != nil {
 			return err
 		}
@@ -364,6 +376,7 @@ func (c *crew) deal(due []string) {
 		from := &origin{unit: unit, path: []string{raw}, node: -1}
 		o := c.e.operator(id)
 		if o == nil || o.timer == nil { // its operator is gone from the graph
+			c.e.orphans++
 			c.fired = append(c.fired, from)
 			continue
 		}
@@ -472,6 +485,7 @@ func (c *crew) settle() error {
 			next++
 		}
 		if m.unit != nil {
+			e.marks.unit(&progress{}, m.unit)
 			if err := c.play(m.root, false); err != nil {
 				return err
 			}

@@ -115,10 +115,7 @@ func (e *Engine) advance(u *Unit, m *Message) error {
 	if u.Received > p.Received {
 		p.Received, p.Stored = u.Received, m.Time
 	}
-	if u.Time > p.Newest {
-		p.Newest = u.Time
-		p.Watermark = max(p.Watermark, u.Time-e.o.OutOfOrder.Milliseconds())
-	}
+	e.marks.unit(p, u)
 	return e.fire()
 }
 
@@ -127,6 +124,10 @@ func (e *Engine) advance(u *Unit, m *Message) error {
 func (e *Engine) fire() error {
 	for {
 		raw, due, err := e.timers.pop(e.progress.Watermark)
+		processing := !due && err == nil
+		if processing {
+			raw, due, err = e.clocks.pop(e.progress.Received)
+		}
 		if err != nil || !due {
 			return err
 		}
@@ -139,7 +140,7 @@ func (e *Engine) fire() error {
 		}
 		o.fired++
 		e.ctx.op, e.ctx.key = o, key
-		o.timer.Timer(&e.ctx, Timer{Due: timerDue(raw), Tag: tag})
+		o.timer.Timer(&e.ctx, Timer{Due: timerDue(raw), Tag: tag, Processing: processing})
 		e.ctx.op, e.ctx.key = e.graph.operators[0], ""
 		if e.ctx.err != nil {
 			return e.ctx.err
@@ -184,7 +185,7 @@ func (e *Engine) unitsMax() int {
 
 // fullTo tells whether the open epoch writes at least so many tenths of what it may.
 func (e *Engine) fullTo(tenths int) bool {
-	values := len(e.timers.open.keys) + len(e.rows) + len(e.settled)
+	values := len(e.timers.open.keys) + len(e.clocks.open.keys) + len(e.rows) + len(e.settled)
 	bytes := 100*values + e.redo.bytes
 	for _, c := range e.graph.cells {
 		c.Trim()
@@ -228,6 +229,7 @@ func (e *Engine) closeEpoch() error {
 	if err := e.flushVersions(r); err != nil {
 		return err
 	}
+	e.flushClocks(r)
 	for i := range e.rows {
 		row := &e.rows[i]
 		r.PutFunc(rowKey(row.ID), func(b []byte) []byte { return appendRow(b, row) })
@@ -245,6 +247,7 @@ func (e *Engine) closeEpoch() error {
 		return fmt.Errorf("encode progress: %w", err)
 	}
 	r.Put(keyProgress, raw)
+	e.marks.store(r)
 	next := &epoch{record: r, rows: e.rows, settled: e.settled, reached: *p}
 	e.rows, e.settled, e.units = nil, nil, 0
 	if e.o.EffectsFirst {
@@ -329,6 +332,7 @@ func (e *Engine) committed(err error) error {
 		c.Evict(e.seen.Epoch)
 	}
 	e.timers.seen(e.seen.Epoch)
+	e.clocks.seen(e.seen.Epoch)
 	e.publish() // before the effects leave: their views show at least this watermark
 	for _, id := range f.settled {
 		e.pool.settled(id)
@@ -340,7 +344,9 @@ func (e *Engine) committed(err error) error {
 
 func (e *Engine) quietNow() quietTime {
 	next, due := e.timers.next()
+	clock, clockDue := e.clocks.next()
 	return quietTime{
+		clock: clock, clockDue: clockDue,
 		received: e.progress.Received, stored: e.progress.Stored,
 		next: next, due: due, ready: e.progress.Position.Seq >= e.info.Last,
 	}

@@ -15,6 +15,10 @@ type Unit struct {
 	// Received is when the gateway took the unit, Unix milliseconds, or zero. Ticks
 	// are projected from it.
 	Received int64
+	// Producer is who made the unit, such as a gateway's source or an importer, never a
+	// person: the watermark waits for each producer. A unit without one, such as a tick,
+	// moves the watermark at once.
+	Producer string
 	// Value is what the root gets. An *Activation changes the graph at this position
 	// instead.
 	Value any
@@ -45,8 +49,9 @@ type TimerHandler interface {
 
 // Timer is a due timer.
 type Timer struct {
-	Due int64 // Unix milliseconds of event time
-	Tag string
+	Due        int64 // Unix milliseconds of event time, or of processing time
+	Tag        string
+	Processing bool // it was set by SetProcessingTimer
 }
 
 // Graph is a staged graph without cycles: a stage sends only to later stages.

@@ -26,8 +26,10 @@ type Options struct {
 	Graph     *Graph
 	First     *Activation        // the version that Graph was made of, for a state that has none yet
 	Handlers  map[string]Handler // what carries out each kind of effect
+	Delivery  Delivery           // under which terms they leave
 
 	OutOfOrder   time.Duration // the watermark trails the newest event by this much
+	ProducerIdle time.Duration // a producer silent for so long, by the log's receive times, is not waited for
 	EpochEvents  int           // an epoch closes after so many units, if not earlier
 	BacklogUnits int           // the same while the log as of opening is read
 	OutboxMax    int           // reading stops at so many effects without an outcome
@@ -48,6 +50,9 @@ type Options struct {
 	// Tick publishes a tick to the log; at is Unix milliseconds of event time. Without
 	// it timers wait for the next event.
 	Tick func(ctx context.Context, at int64) error
+	// Clock publishes a clock message to the log, which moves processing time and not the
+	// watermark; at is Unix milliseconds. Without it processing time moves with units only.
+	Clock func(ctx context.Context, at int64) error
 	// Idle is how long the log is quiet before a tick.
 	Idle time.Duration
 	// Speed is event time per time, for simulations.

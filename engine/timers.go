@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"math"
@@ -18,6 +19,7 @@ type timers struct {
 	heap    []string // a min-heap of every pending timer below horizon
 	horizon string   // the first key that may be pending outside the heap
 	all     bool     // the heap holds every pending timer; horizon means nothing
+	space   byte     // of their keys; 0 is state.SpaceTimers
 
 	open    freshTimers   // since the last epoch closed
 	fresh   []freshTimers // of epochs that the reader does not see yet, oldest first
@@ -41,10 +43,14 @@ func (f *freshTimers) leave(raw string, pending bool) {
 	f.pending[raw] = pending
 }
 
-// timerKey encodes a timer so that byte order is firing order.
+// timerKey encodes an event-time timer so that byte order is firing order.
 func timerKey(due int64, op uint16, key, tag string) string {
+	return timerKeyIn(state.SpaceTimers, due, op, key, tag)
+}
+
+func timerKeyIn(space byte, due int64, op uint16, key, tag string) string {
 	b := make([]byte, 0, 12+len(key)+len(tag))
-	b = append(b, state.SpaceTimers)
+	b = append(b, space)
 	b = binary.BigEndian.AppendUint64(b, uint64(due)^(1<<63)) //nolint:gosec // order-preserving on purpose
 	b = binary.BigEndian.AppendUint16(b, op)
 	b = append(b, key...)
@@ -66,7 +72,8 @@ func timerParts(raw string) (op uint16, key, tag string) {
 // start loads the timers that come first.
 func (t *timers) start(read *state.Reader, limit int, low int64, pending int64) error {
 	t.read, t.max, t.pending = read, limit, pending
-	t.horizon = timerKey(low, 0, "", "")[:9] // past the tombstones of what fired long ago
+	t.space = cmp.Or(t.space, state.SpaceTimers)
+	t.horizon = timerKeyIn(t.space, low, 0, "", "")[:9] // past the tombstones of what fired long ago
 	return t.load()
 }
 
@@ -158,7 +165,7 @@ func (t *timers) load() error {
 	left := t.unseen()
 	var found []string
 	more := false
-	err := t.read.Scan([]byte{state.SpaceTimers}, []byte(from), func(key, _ []byte) bool {
+	err := t.read.Scan([]byte{t.space}, []byte(from), func(key, _ []byte) bool {
 		if pending, touched := left[string(key)]; touched && !pending {
 			return true
 		}

@@ -122,6 +122,8 @@ func (m *Mailer) send(ctx context.Context, v *engine.View, d *event.Decision, p 
 	switch {
 	case err == nil:
 		return result.Receipt, 0, nil
+	case errors.As(err, &retry) && retry.Host:
+		return event.Receipt{}, retry.After, fmt.Errorf("%w: %w", engine.ErrTarget, err)
 	case errors.As(err, &retry):
 		return event.Receipt{}, retry.After, err
 	case errors.As(err, &refused):

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"millrace/configs"
 	"millrace/engine"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
@@ -34,6 +35,10 @@ type Options struct {
 	Never      []string          // product ids that are never recommended
 	// Experiments are what runs, by pipeline; see Experiments.
 	Experiments map[string]*experiment.Running
+	// Then is what journeys do beside mailing, by pipeline; see Thens.
+	Then map[string][]configs.Then
+	// Late says what becomes of events that are too late.
+	Late LateOptions
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
 	// Counters go on counting; nil makes new ones.
@@ -62,6 +67,8 @@ type Pipeline struct {
 	updates     [engine.SliceUnits]profile.Update // of the events that are being processed, by slot; used again
 	links       [engine.SliceUnits]profile.Link   // likewise
 	cache       itemCache
+	thens       map[string][]configs.Then
+	lateness    LateOptions
 	merger      *merger
 }
 
@@ -75,6 +82,7 @@ func Build(o Options) *Pipeline {
 	for _, id := range o.Never {
 		p.never[id] = true
 	}
+	p.lateness = o.Late
 	p.Graph = engine.NewGraph(p.root)
 	p.addresses = engine.AddStage[addressed](p.Graph, "address")
 	p.visitors = engine.AddStage[*profile.Link](p.Graph, "visitor")
@@ -97,6 +105,9 @@ func Build(o Options) *Pipeline {
 	p.people.Use("profile", p.keeper)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
+	if p.thens = o.Then; len(p.thens) > 0 {
+		p.trigger.Notify = p.notify
+	}
 	p.people.Use("trigger", p.trigger)
 	p.addExperiments(&o)
 	p.people.Use("cooccurrence", toucher)
@@ -116,8 +127,14 @@ func (p *Pipeline) decisionID(pipeline, trigger, person, sub string, started int
 func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 	switch v := u.Value.(type) {
 	case *event.Event:
+		if p.late(c, v) {
+			return
+		}
 		p.Counters.event(v)
 		p.route(c, v)
+	case retried:
+		p.Counters.event(v.Event)
+		p.route(c, v.Event)
 	case *event.Receipt:
 		p.receipt(c, v)
 	case *event.Handover:
@@ -126,6 +143,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.reject(c, v)
 	case *event.Stop:
 		p.stop(c, v)
+	case *event.Redo:
+		p.redo(c, v)
 	case tick: // has moved the watermark; that is all
 		p.Counters.Ticks.Add(1)
 	}
@@ -173,6 +192,9 @@ func (p *Pipeline) receipt(c *engine.Ctx, r *event.Receipt) {
 	p.Counters.receipt(r)
 	if row, err := strconv.ParseUint(r.Effect, 10, 64); err == nil {
 		c.Settle(row)
+	}
+	if r.Via != "" {
+		return
 	}
 	p.merger.follow.Send(c, r.Person, &profile.Update{Receipt: r})
 }
@@ -228,22 +250,36 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 		switch {
 		case r.Event != nil && r.Event.Person != "": // feedback of our own has the wall's time, which need not be the log's
 			dst = append(dst, engine.Unit{Value: r.Event})
+		case r.Event != nil && m.Subject == subjectRetry: // somebody looked at it: it is never too late
+			dst = append(dst, engine.Unit{Value: retried{r.Event}})
 		case r.Event != nil:
-			dst = append(dst, engine.Unit{Time: r.Event.Time, Received: r.Event.ReceivedAt, Value: r.Event})
+			dst = append(dst, engine.Unit{Time: r.Event.Time, Received: r.Event.ReceivedAt, Producer: producer(r.Event.Source), Value: r.Event})
 		case r.Reject != nil:
 			dst = append(dst, engine.Unit{Value: r.Reject})
 		case r.Receipt != nil:
 			dst = append(dst, engine.Unit{Value: r.Receipt})
 		case r.Stop != nil:
 			dst = append(dst, engine.Unit{Value: r.Stop})
+		case r.Redo != nil:
+			dst = append(dst, engine.Unit{Value: r.Redo})
 		case r.Handover != nil:
 			dst = append(dst, engine.Unit{Value: r.Handover})
+		case r.Clock:
+			dst = append(dst, engine.Unit{Received: r.Tick, Value: tick{}})
 		default:
 			dst = append(dst, engine.Unit{Time: r.Tick, Received: r.Tick, Value: tick{}})
 		}
 	}
 	clear(d.records)
 	return dst
+}
+
+// producer is whom the watermark waits for: a source, or who names none.
+func producer(source string) string {
+	if source == "" {
+		return "(unnamed)"
+	}
+	return source
 }
 
 // addressed is what the address stage gets: an event that names an address.

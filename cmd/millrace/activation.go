@@ -42,6 +42,7 @@ type edition struct {
 	pipeline *operators.Pipeline
 	writers  []*content.Writer
 	mailer   *operators.Mailer
+	notices  *operators.Notices
 }
 
 // attempt is a version that did not take effect.
@@ -150,8 +151,12 @@ func (t *activations) build(b configs.Bundle, counters *operators.Counters) (*ed
 		Recommend: recommend.Options{HalfLife: set.Shop.Items.HalfLife},
 		Never:     set.Shop.Items.Exclude,
 
-		Experiments: operators.Experiments(r.journeys),
+		Experiments: operators.Experiments(r.journeys), Then: operators.Thens(r.journeys),
+		Late: operators.LateOptions{Allowed: set.Shop.Log.AllowedLateness, Aside: set.Shop.Log.Late == "dead-letter"},
 	})
+	if err := t.a.openNotices(r); err != nil {
+		return nil, err
+	}
 	return r, t.a.mailer(r)
 }
 
@@ -316,6 +321,24 @@ func (t *activations) mail(ctx context.Context, v *engine.View, row engine.Row) 
 		return engine.Again, time.Minute, err
 	}
 	return r.mailer.Handle(ctx, v, row)
+}
+
+// webhook carries out operators.EffectWebhook with the version that decided it.
+func (t *activations) webhook(ctx context.Context, v *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
+	r, err := t.of(v, row.ID)
+	if err != nil {
+		return engine.Again, time.Minute, err
+	}
+	return r.notices.Webhook(ctx, v, row)
+}
+
+// notice carries out operators.EffectPublish with the version that decided it.
+func (t *activations) notice(ctx context.Context, v *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
+	r, err := t.of(v, row.ID)
+	if err != nil {
+		return engine.Again, time.Minute, err
+	}
+	return r.notices.Publish(ctx, v, row)
 }
 
 // handover carries out operators.EffectHandover.

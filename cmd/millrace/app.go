@@ -100,6 +100,7 @@ type app struct {
 
 	listeners map[string]net.Listener
 	closers   []func()
+	closing   sync.Mutex // of closers
 	draining  bool
 	mu        sync.Mutex
 }
@@ -118,14 +119,21 @@ func openApp(ctx context.Context, s settings) (*app, error) {
 	return a, nil
 }
 
-func (a *app) later(f func()) { a.closers = append(a.closers, f) }
+func (a *app) later(f func()) {
+	a.closing.Lock()
+	defer a.closing.Unlock()
+	a.closers = append(a.closers, f)
+}
 
 // close closes every part, the last opened first.
 func (a *app) close() {
-	for _, f := range slices.Backward(a.closers) {
+	a.closing.Lock()
+	closers := a.closers
+	a.closers = nil
+	a.closing.Unlock()
+	for _, f := range slices.Backward(closers) {
 		f()
 	}
-	a.closers = nil
 }
 
 func (a *app) openFiles(context.Context) error {
@@ -364,18 +372,21 @@ func (a *app) openEngine(ctx context.Context) error {
 	decoder.Activate, decoder.Names = a.acts.prepare, a.pseudonyms
 	o := engine.Options{
 		Source: a.reader, Store: a.store, Decoder: decoder, Graph: a.pipeline.Graph, First: first,
+		Delivery: a.delivery(),
 		Handlers: map[string]engine.Handler{
 			trigger.EffectMail:         a.acts.mail,
 			operators.EffectDeadLetter: a.deadLetter,
+			operators.EffectWebhook:    a.acts.webhook,
+			operators.EffectPublish:    a.acts.notice,
 			experiment.EffectStop:      operators.StopHandler(a.publishStop),
 			operators.EffectHandover:   a.acts.handover,
 		},
-		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain,
+		OutOfOrder: shop.Log.OutOfOrder, ProducerIdle: shop.Log.ProducerIdle, Idle: shop.Log.Idle, Drain: a.s.drain,
 		Parallel: cmp.Or(a.s.workers, engine.ParallelFor(runtime.GOMAXPROCS(0))), AcceptGap: a.s.acceptGap,
 		Once: a.s.once, LogEnd: a.logEnd, Speed: a.s.speed, MayCommit: a.diskRoom, Logger: a.log,
 	}
 	if !a.s.once {
-		o.Tick = a.tick
+		o.Tick, o.Clock = a.tick, a.clock
 	}
 	if a.s.engine != nil {
 		a.s.engine(&o)

@@ -61,6 +61,7 @@ func (a *app) checks() []console.Check {
 			}
 			return nil
 		}},
+		{Name: "watermark", Func: a.watermarkMoves},
 		{Name: "draining", Func: func(context.Context) error {
 			a.mu.Lock()
 			defer a.mu.Unlock()

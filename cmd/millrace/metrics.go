@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"millrace/engine"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
 )
@@ -35,6 +36,7 @@ func newMetrics(a *app) *collector {
 	m := &collector{app: a}
 	m.engine()
 	m.flow()
+	m.delivery()
 	m.mail()
 	m.experiments()
 	m.activations()
@@ -130,6 +132,50 @@ func (m *collector) flow() {
 			send(float64(n), l.Pipeline, l.Outcome.String(), l.Reason)
 		}
 	}, prometheus.CounterValue)
+}
+
+// delivery declares how effects leave, what holds the watermark, and which limits were
+// reached. Targets and sources come from the configuration.
+func (m *collector) delivery() {
+	e, c := m.app.engine, m.app.pipeline.Counters
+	m.add("millrace_watermark_held_seconds", "How far the source that holds the watermark is behind the one that is ahead.", []string{"source"}, func(send func(float64, ...string)) {
+		if r := e.Stats().Watermarks; r.Holding != "" {
+			send(float64(r.HeldMillis)/1000, r.Holding)
+		}
+	}, prometheus.GaugeValue)
+	each := func(name, help, label string, counts func() map[string]uint64) {
+		m.add(name, help, []string{label}, func(send func(float64, ...string)) {
+			for value, n := range counts() {
+				send(float64(n), value)
+			}
+		}, prometheus.CounterValue)
+	}
+	each("millrace_events_too_late_total", "Events later than allowed_lateness, by source.", "source", c.TooLate)
+	each("millrace_notices_total", "Webhooks taken and messages published, by target.", "via", c.Notices)
+	each("millrace_outbox_given_up_total", "Effects that went to the dead letters, by reason.", "reason", func() map[string]uint64 { return e.Delivery().GivenUp })
+	breaker := func(name, help string, kind prometheus.ValueType, value func(f *engine.BreakerFigures) float64) {
+		m.add(name, help, []string{"target"}, func(send func(float64, ...string)) {
+			all := e.Delivery().Breakers
+			for i := range all {
+				send(value(&all[i]), all[i].Target)
+			}
+		}, kind)
+	}
+	breaker("millrace_breaker_state", "0 while calls pass, 1 while none does, 2 while a few are tried.", prometheus.GaugeValue,
+		func(f *engine.BreakerFigures) float64 { return float64(f.State) })
+	breaker("millrace_breaker_opened_total", "Times a target's breaker opened.", prometheus.CounterValue,
+		func(f *engine.BreakerFigures) float64 { return float64(f.Opened) })
+	breaker("millrace_breaker_failed_total", "Calls at which the target failed.", prometheus.CounterValue,
+		func(f *engine.BreakerFigures) float64 { return float64(f.Failed) })
+	breaker("millrace_breaker_rejected_total", "Calls that a breaker did not let pass.", prometheus.CounterValue,
+		func(f *engine.BreakerFigures) float64 { return float64(f.Rejected) })
+	each("millrace_limit_reached_total", "Times a limit was reached.", "limit", func() map[string]uint64 {
+		d, w := e.Delivery(), e.Stats().Watermarks
+		return map[string]uint64{
+			"outbox": d.Stopped, "outbox_memory": d.Overflows, "outbox_rate": d.Paced, "breaker_targets": d.Evicted,
+			"watermark_sources": w.Shared,
+		}
+	})
 }
 
 // mail declares what the way out counts.

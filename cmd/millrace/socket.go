@@ -252,5 +252,8 @@ type letterJSON struct {
 // wrapRetry puts a dead letter's event back into an envelope, with the type that the
 // path of its request had said.
 func wrapRetry(d deadLetter) []byte {
+	if d.Operator == letterEffect {
+		return event.AppendRedo(nil, &event.Redo{Kind: d.Type, Body: d.Bytes, Letter: d.Number})
+	}
 	return event.AppendEnvelope(nil, event.Header{ReceivedAt: d.At.UnixMilli(), Source: d.Source}, []event.Item{{Type: d.Type, Raw: d.Bytes}})
 }

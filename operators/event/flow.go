@@ -92,6 +92,9 @@ type Receipt struct {
 	Model    string  `json:"model,omitempty"`
 	Fallback bool    `json:"fallback,omitempty"` // the written subject was used
 	At       int64   `json:"at"`
+	// Via is what carried out an effect that is no mail, such as "webhook/crm": then the
+	// receipt settles its row and says nothing of the decision.
+	Via string `json:"via,omitempty"`
 }
 
 // Draft is a written mail before MIME.

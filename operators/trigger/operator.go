@@ -3,6 +3,7 @@ package trigger
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -27,7 +28,16 @@ type Operator struct {
 	// Enrol, unless nil, is Subject.Enrol for the person that is being processed. Set it
 	// before the graph runs.
 	Enrol func(c *engine.Ctx, d *event.Decision, p *profile.Person) string
+	// Notify, unless nil, is called for a decision that was made (MomentDecided) and for one
+	// whose mail was accepted (MomentSent). Set it before the graph runs.
+	Notify func(c *engine.Ctx, d *event.Decision, moment string)
 }
+
+// The moments of a decision at which Operator.Notify is called.
+const (
+	MomentDecided = "decided"
+	MomentSent    = "sent"
+)
 
 // NewOperator makes the operator. It reads the pictures that the keeper's cell holds
 // under the same key. decided, unless nil, is called for every decision, for counting.
@@ -43,6 +53,7 @@ func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
 	if u.Receipt != nil {
 		if engine.Value(c, o.Cell).Settle(u.Receipt) {
 			engine.Changed(c, o.Cell)
+			o.sent(c, u.Receipt)
 		}
 		return
 	}
@@ -106,5 +117,19 @@ func (o *Operator) apply(c *engine.Ctx, out *Result) {
 			return
 		}
 		c.Effect(EffectMail, d.Person, body)
+		if o.Notify != nil {
+			o.Notify(c, d, MomentDecided)
+		}
+	}
+}
+
+// sent tells of a decision whose mail was accepted.
+func (o *Operator) sent(c *engine.Ctx, r *event.Receipt) {
+	if o.Notify == nil || r.Outcome != event.Sent {
+		return
+	}
+	records := engine.Value(c, o.Cell).Records
+	if i := slices.IndexFunc(records, func(d event.Decision) bool { return d.ID == r.Decision }); i >= 0 {
+		o.Notify(c, &records[i], MomentSent)
 	}
 }
