@@ -176,6 +176,7 @@ func (g *loading) together() {
 		if g.set.Shop != nil {
 			s.sender(l.journey, g.set.Shop)
 		}
+		s.layer(l.journey, g.set.Journeys)
 		g.problems = append(g.problems, s.problems...)
 		g.set.Journeys = append(g.set.Journeys, l.journey)
 	}

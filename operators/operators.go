@@ -121,6 +121,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.reject(c, v)
 	case *event.Stop:
 		p.stop(c, v)
+	case *event.Steer:
+		p.steer(c, v)
 	case tick: // has moved the watermark; that is all
 		p.Counters.Ticks.Add(1)
 	}
@@ -221,6 +223,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 			dst = append(dst, engine.Unit{Value: r.Receipt})
 		case r.Stop != nil:
 			dst = append(dst, engine.Unit{Value: r.Stop})
+		case r.Steer != nil:
+			dst = append(dst, engine.Unit{Value: r.Steer})
 		case r.Handover != nil:
 			dst = append(dst, engine.Unit{Value: r.Handover})
 		default:

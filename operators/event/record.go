@@ -59,6 +59,7 @@ type Record struct {
 	Reject  *Reject
 	Receipt *Receipt
 	Stop    *Stop
+	Steer   *Steer
 	// Handover is what a person who was merged into another one hands over.
 	Handover *Handover
 	Tick     int64 // Unix milliseconds that the log's clock has reached

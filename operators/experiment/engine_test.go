@@ -25,13 +25,17 @@ import (
 // step is one unit of the logs of these tests: an exposure, an outcome, or the sums of many
 // units.
 type step struct {
-	Key     string // person, or experiment for a batch
-	At      int64
-	Decide  string              `json:",omitempty"` // a decision to mail
-	Outcome *experiment.Outcome `json:",omitempty"`
-	Mail    string              `json:",omitempty"` // whose outcome it is
-	Batch   []batch             `json:",omitempty"` // by arm
-	Stop    *event.Stop         `json:",omitempty"`
+	Key      string // person, or experiment for a batch
+	At       int64
+	Decide   string              `json:",omitempty"` // a decision to mail
+	Outcome  *experiment.Outcome `json:",omitempty"`
+	Mail     string              `json:",omitempty"` // whose outcome it is
+	Batch    []batch             `json:",omitempty"` // by arm
+	Stop     *event.Stop         `json:",omitempty"`
+	Steer    *event.Steer        `json:",omitempty"`
+	Features []int64             `json:",omitempty"`
+	// MergeInto is the person whom this one turned out to be.
+	MergeInto string `json:",omitempty"`
 }
 
 // batch are units of an arm, of which some did what the metrics ask for.
@@ -55,21 +59,40 @@ type rig struct {
 	desk    *experiment.Desk
 	totals  *experiment.Totals
 	stopper *experiment.Stopper
-	reasons map[string]string // of decisions
+	joins   *engine.Stage[*event.Handover] // the log, in the program
+	reasons map[string]string              // of decisions
+	decided func(d *event.Decision, features []int64)
 }
 
 // person is the operator that decides and observes, as those of the person stage do.
 type person struct{ rig *rig }
 
 func (p person) Process(c *engine.Ctx, s *step) {
+	if s.MergeInto != "" {
+		h := &event.Handover{ID: "h", From: c.Key(), To: s.MergeInto}
+		p.rig.desk.Leave(c, h)
+		p.rig.joins.Send(c, h.To, h)
+	}
+	if s.Steer != nil {
+		p.rig.desk.Hear(c, s.Steer)
+		return
+	}
 	if s.Decide != "" {
-		d := event.Decision{ID: s.Decide, Pipeline: "p", Decided: s.At}
-		p.rig.reasons[s.Decide] = p.rig.desk.Enrol(c, &d, nil) + "/" + d.Variant
+		d := event.Decision{ID: s.Decide, Person: s.Key, Pipeline: "p", Decided: s.At}
+		p.rig.reasons[s.Decide] = p.rig.desk.Enrol(c, &d, nil, s.Features) + "/" + d.Variant
+		if p.rig.decided != nil {
+			p.rig.decided(&d, s.Features)
+		}
 	}
 	if s.Outcome != nil {
 		p.rig.desk.Observe(c, s.Mail, *s.Outcome)
 	}
 }
+
+// joins takes over what was handed over.
+type joins struct{ rig *rig }
+
+func (j joins) Process(c *engine.Ctx, h *event.Handover) { j.rig.desk.Join(c, h) }
 
 func newRig(running map[string]*experiment.Running, cache int) *rig {
 	r := &rig{reasons: make(map[string]string)}
@@ -81,22 +104,28 @@ func newRig(running map[string]*experiment.Running, cache int) *rig {
 		switch {
 		case s.Stop != nil:
 			stops.Send(c, s.Stop.Experiment, s.Stop)
+			w := &event.Steer{Experiment: s.Stop.Experiment, Kind: event.SteerStop, Variant: s.Stop.Variant, Reason: s.Stop.Metric, At: s.Stop.At}
+			r.desk.Tell(c, w, func(key string) { people.Send(c, key, &step{Steer: w}) })
+		case s.Steer != nil:
+			r.desk.Tell(c, s.Steer, func(key string) { people.Send(c, key, &step{Steer: s.Steer}) })
 		case s.Batch != nil:
 			totals.Send(c, s.Key, &experiment.Move{Arm: -1, At: s.At, Batch: sumsOf(s.Batch)})
 		default:
 			people.Send(c, s.Key, s)
 		}
 	})
-	people = engine.AddStage[*step](r.graph, "person")
 	stops = engine.AddStage[*event.Stop](r.graph, "stop")
+	people = engine.AddStage[*step](r.graph, "person")
+	r.joins = engine.AddStage[*event.Handover](r.graph, "joins")
+	r.joins.Use("join", joins{r})
 	totals = engine.AddStage[*experiment.Move](r.graph, "experiment")
 	r.stopper = experiment.NewStopper()
-	r.desk = experiment.NewDesk(running, r.stopper, totals, cache)
+	r.desk = experiment.NewDesk(running, totals, cache)
 	r.totals = experiment.NewTotals(running)
 	people.Use("test", person{r})
 	stops.Use("experiment", r.stopper)
 	totals.Use("progress", r.totals)
-	r.graph.Keep(r.desk.Cell, r.stopper.Cell, r.totals.Cell)
+	r.graph.Keep(r.desk.Cell, r.desk.Steering, r.stopper.Cell, r.totals.Cell)
 	return r
 }
 
@@ -204,6 +233,11 @@ func process(t rapid.TB, running map[string]*experiment.Running, all []step, c c
 				}
 				return engine.Removed, 0, nil
 			}},
+		}
+		for _, kind := range []string{experiment.EffectSteer, experiment.EffectNotice} {
+			o.Handlers[kind] = func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {
+				return engine.Removed, 0, nil
+			}
 		}
 		if crash > 0 {
 			o.Committer = &crashing{store, crash}
