@@ -363,12 +363,18 @@ func (a *app) openEngine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	notices, err := a.notices()
+	if err != nil {
+		return err
+	}
 	o := engine.Options{
 		Source: a.reader, Store: a.store, Decoder: operators.NewDecoder(event.Options{}), Graph: a.pipeline.Graph,
 		Handlers: map[string]engine.Handler{
 			trigger.EffectMail:         mailer.Handle,
 			operators.EffectDeadLetter: a.deadLetter,
 			experiment.EffectStop:      operators.StopHandler(a.publishStop),
+			experiment.EffectSteer:     operators.SteerHandler(a.publishSteer),
+			experiment.EffectNotice:    operators.NoticeHandler(notices),
 			operators.EffectHandover:   operators.NewHandover(a.pipeline, operators.HandoverOptions{Publish: a.publishHandover, Suppress: a.suppressToo}),
 		},
 		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain, AcceptGap: a.s.acceptGap,
