@@ -2,6 +2,7 @@ package experiment
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"millrace/operators/event"
 )
@@ -45,6 +46,11 @@ func (p *Progress) hear(s *event.Steer) {
 	if s.Kind != event.SteerShares {
 		p.note(Entry{At: s.At, Kind: s.Kind, Variant: s.Variant, Share: s.Share, By: s.By, Why: s.Reason})
 	}
+}
+
+// handled tells whether a person ever moved the shares: then they are not as planned.
+func (p *Progress) handled() bool {
+	return slices.ContainsFunc(p.Audit, func(e Entry) bool { return e.Kind == event.SteerPin || e.Kind == event.SteerCap })
 }
 
 func appendAudit(b []byte, all []Entry) []byte {

@@ -180,7 +180,8 @@ type processed struct {
 // cut is how a log is processed, which must not change what comes of it.
 type cut struct {
 	Epoch, Cache, Crash int
-	Stops               bool // a stop goes into the log, as in the program
+	Stops               bool                  // a stop goes into the log, as in the program
+	Engine              func(*engine.Options) // how else the engine runs, such as its workers
 }
 
 var errCrash = errors.New("crash")
@@ -243,6 +244,9 @@ func process(t rapid.TB, running map[string]*experiment.Running, all []step, c c
 			o.Committer = &crashing{store, crash}
 		}
 		o.Workers = 1
+		if c.Engine != nil {
+			c.Engine(&o)
+		}
 		e, err := engine.Open(context.Background(), o)
 		if err != nil {
 			t.Fatal(err)

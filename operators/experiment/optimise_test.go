@@ -217,6 +217,35 @@ func TestNamespace(t *testing.T) {
 	}
 }
 
+// TestHandKeepsCoverage: a pin moves nobody into an experiment that covers a part, nor out
+// of it, and the shares are not tested any more, since they are not those of the plan.
+func TestHandKeepsCoverage(t *testing.T) {
+	r := trial(t, "e", 0)
+	r.Coverage = 0.3
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	all := []step{{At: 1, Steer: &event.Steer{Experiment: r.Key(), Kind: event.SteerPin, Variant: "new", At: 1}}}
+	want := 0
+	for i := range 1000 {
+		who := "p" + strconv.Itoa(i)
+		all = append(all, step{Key: who, At: 1000, Decide: who})
+		if r.Place(who, "").Arm >= 0 {
+			want++
+		}
+	}
+	got, decisions := live(t, map[string]*experiment.Running{"p": r}, all, nil)
+	p := got.read(r.Key())
+	if n := p.Units(0) + p.Units(1); n != int64(want) || p.Units(0) != 0 || p.SRM != 1 {
+		t.Errorf("%d units of %d, %d of them control, shares %v", n, want, p.Units(0), p.SRM)
+	}
+	for _, d := range decisions {
+		if (d.Variant == "new") != (r.Place(d.Person, "").Arm >= 0) {
+			t.Fatalf("%s got %s", d.Person, d.Variant)
+		}
+	}
+}
+
 // TestWhatIf: the answer is that of a run under the other split, and its interval holds it.
 func TestWhatIf(t *testing.T) {
 	r := optimised(t, experiment.Thompson)

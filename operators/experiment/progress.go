@@ -138,7 +138,7 @@ func (p *Progress) Look(r *Running, watermark int64) []int {
 // shares is the p-value of this look that units arrive as planned. Once an arm was stopped
 // they do not, and nothing is said any more.
 func (p *Progress) shares(r *Running) float64 {
-	if r.Optimise != nil {
+	if r.Optimise != nil || p.handled() {
 		return 1 // shares move: the weights of the figures show whether units arrive
 	}
 	counts, shares, total := make([]float64, len(r.arms)), slices.Clone(r.shares), 0.0

@@ -226,7 +226,7 @@ func (r *Running) PlaceBy(unit, before string, weights []float64) Placement {
 	p := Placement{Arm: -1, Variant: r.Fallback}
 	if r.Held(unit) {
 		p.Variant, p.Held = ArmHoldout, true
-		if (r.Coverage >= 1 || r.covers(unit, weights)) && r.Namespace.Holds(unit) {
+		if (r.Coverage >= 1 || r.covers(unit)) && r.Namespace.Holds(unit) {
 			p.Arm = r.Arm(ArmHoldout)
 		}
 	} else {
@@ -236,7 +236,15 @@ func (r *Running) PlaceBy(unit, before string, weights []float64) Placement {
 		}
 		e := r.Experiment
 		e.Holdouts = nil // asked above
-		if a := e.Assign(unit, sticky, weights); a.Arm >= 0 {
+		byHand := weights
+		if r.Optimise == nil {
+			byHand = nil // who takes part stays as planned
+		}
+		a := e.Assign(unit, sticky, byHand)
+		if a.Reason == Assigned && byHand == nil && weights != nil {
+			a.Arm, _ = pick(weights, Uniform(r.Seed, unit))
+		}
+		if a.Arm >= 0 {
 			p.Arm, p.Variant = a.Arm, r.arms[a.Arm]
 		}
 	}
@@ -251,8 +259,8 @@ func (r *Running) PlaceBy(unit, before string, weights []float64) Placement {
 }
 
 // covers tells whether the experiment has grown to a unit.
-func (r *Running) covers(unit string, weights []float64) bool {
-	if r.Optimise != nil || weights != nil {
+func (r *Running) covers(unit string) bool {
+	if r.Optimise != nil {
 		return Bucket(r.Seed+":coverage", unit) < r.Coverage
 	}
 	return Bucket(r.Seed, unit) < r.Coverage
