@@ -610,6 +610,9 @@ func FuzzProgress(f *testing.F) {
 	}
 	f.Add(p.AppendTo(nil))
 	f.Add(binary.AppendUvarint([]byte{1}, 200))
+	got, _ := play(f, optimised(f, experiment.LinearSampling), 300, true)
+	learned := got.read(optimised(f, experiment.LinearSampling).Key())
+	f.Add(learned.AppendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var got, back experiment.Progress
 		if got.DecodeFrom(b) != nil {
@@ -620,6 +623,7 @@ func FuzzProgress(f *testing.F) {
 			t.Fatalf("%v: storing twice differs", err)
 		}
 		got.Figures(r, &experiment.Stops{}, 20, 1)
+		got.Report(r, &experiment.Steered{}, &experiment.Stops{}, 20, 1)
 	})
 }
 

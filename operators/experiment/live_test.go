@@ -15,7 +15,7 @@ import (
 
 // live runs a log to its end while what comes of it is put into it: beliefs of optimisers,
 // and the order of whoever orders. It answers the decisions in the order of the log.
-func live(t *testing.T, running map[string]*experiment.Running, all []step, orders func(d *event.Decision, features []int64) bool) (processed, []event.Decision) {
+func live(t testing.TB, running map[string]*experiment.Running, all []step, orders func(d *event.Decision, features []int64) bool) (processed, []event.Decision) {
 	t.Helper()
 	store, err := state.Open(state.Options{MemTable: 8 << 20})
 	if err != nil {
@@ -94,4 +94,39 @@ func live(t *testing.T, running map[string]*experiment.Running, all []step, orde
 		final[r.Key()] = p
 	}
 	return processed{read: func(key string) experiment.Progress { return final[key] }}, decisions
+}
+
+// liveOnce runs a log to its end in one go and answers what came of the only experiment.
+func liveOnce(t testing.TB, running map[string]*experiment.Running, all []step) experiment.Progress {
+	t.Helper()
+	store, err := state.Open(state.Options{MemTable: 8 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	log := enginetest.NewLog()
+	for i := range all {
+		raw, err := json.Marshal(all[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Append(all[i].At, raw)
+	}
+	rig := newRig(running, 0)
+	e, err := engine.Open(context.Background(), engine.Options{
+		Source: log, Store: store, Decoder: steps{}, Graph: rig.graph, Once: true, LogEnd: log.Last, OutOfOrder: time.Minute, Workers: 1,
+	})
+	if err == nil {
+		err = e.Run(context.Background())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := store.Snapshot()
+	defer v.Close()
+	p, _, err := rig.totals.Cell.View(v, running["p"].Key())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

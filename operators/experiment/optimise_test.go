@@ -49,7 +49,7 @@ func shoppers(rng *rand.Rand, r *experiment.Running, n int, taste bool) (all []s
 
 // play runs an optimised experiment as the program does: what it believes goes through the
 // log, and orders depend on the arm that somebody got. It answers the decisions.
-func play(t *testing.T, r *experiment.Running, n int, taste bool) (processed, []event.Decision) {
+func play(t testing.TB, r *experiment.Running, n int, taste bool) (processed, []event.Decision) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(7, 8))
 	orders := func(d *event.Decision, features []int64) bool {

@@ -268,11 +268,14 @@ func (p *Progress) DecodeFrom(b []byte) error {
 		p.Alerts[arm] = Alert{r.text(), r.text(), r.varint()}
 	}
 	p.SRM = r.probability()
-	for _, n := range [...]*uint64{&p.Looks, &p.Changes, &p.Late, &p.TooMany, &p.Merged} {
+	for _, n := range [...]*uint64{&p.Looks, &p.Changes, &p.Late, &p.TooMany} {
 		*n = r.uvarint()
 	}
-	p.Learn.read(&r)
-	p.Audit = readAudit(&r)
+	if len(b) > 0 && b[0] > 1 { // before, nothing was learned or decided by hand
+		p.Merged = r.uvarint()
+		p.Learn.read(&r)
+		p.Audit = readAudit(&r)
+	}
 	p.First, p.Last = r.varint(), r.varint()
 	if err := r.end(); err != nil {
 		*p = Progress{}
