@@ -148,3 +148,9 @@ func noticeText(n *experiment.Notice) (subject, text string) {
 		n.Experiment, cmp.Or(n.Metric, "metric"), n.Reason, n.Variant, what, time.UnixMilli(n.At).UTC().Format(time.RFC3339), n.Experiment)
 	return subject, text
 }
+
+// ExperimentBytes is how large the stored sums of an experiment are.
+func (p *Pipeline) ExperimentBytes(v *engine.View, r *experiment.Running) (int, error) {
+	progress, _, err := engine.Read(v, p.experiments.totals.Cell, r.Key())
+	return len(progress.AppendTo(nil)), err
+}

@@ -3,6 +3,7 @@ package experiment
 import (
 	"cmp"
 	"math"
+	"slices"
 )
 
 // AttributionWindow is how long after a click an order is credited to it when nothing else
@@ -80,6 +81,15 @@ func (u *Unit) scanned(click *Outcome) bool {
 		}
 	}
 	return false
+}
+
+// touched tells whether anything could be credited at all.
+func (u *Unit) touched(c Credit) bool {
+	name := OutcomeClick
+	if c.Exposure {
+		name = OutcomeSent
+	}
+	return slices.ContainsFunc(u.Outcomes, func(o Outcome) bool { return o.Name == name && !o.Gone })
 }
 
 // credited tells whether an outcome is credited to a mail of the unit's experiment: the

@@ -159,7 +159,7 @@ func (u *Unit) valuesBy(index int, m *Metric, credit Credit) Values {
 	if index < len(u.Pre) {
 		v[PreValue], v[PrePer] = clamp(u.Pre[index][PreValue], AmountMax), clamp(u.Pre[index][PrePer], AmountMax)
 	}
-	if !u.Exposed {
+	if !u.Exposed || m.Credited && !u.touched(credit) {
 		return v
 	}
 	for i := range u.Outcomes {
