@@ -5,11 +5,9 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"testing/synctest"
-
-	"github.com/nats-io/nats-server/v2/server/ats"
 
 	"millrace/engine"
+	"millrace/engine/enginetest"
 	"millrace/operators"
 	"millrace/operators/experiment"
 	"millrace/operators/mail"
@@ -29,10 +27,8 @@ send: {id: send, via: smtp/main}
 // TestNotice: the owner of a journey is told of an alarm by one mail, whatever is tried
 // again, and whoever else wants to be is told with an id that stays the same.
 func TestNotice(t *testing.T) {
-	ats.Register()
-	defer ats.Unregister()
 	files := withShipped(t, fstest.MapFS{"trial.yaml": {Data: []byte(ownedJourney)}})
-	synctest.Test(t, func(t *testing.T) {
+	enginetest.Bubble(t, func(t *testing.T) {
 		w := newWorldOf(t, journeysOf(t, files, "trial.yaml"))
 		defer w.close()
 		w.start()
