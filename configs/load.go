@@ -177,6 +177,7 @@ func (g *loading) together() {
 			s.sender(l.journey, g.set.Shop)
 			s.hooks(l.journey, g.set.Shop)
 		}
+		s.layer(l.journey, g.set.Journeys)
 		g.problems = append(g.problems, s.problems...)
 		g.set.Journeys = append(g.set.Journeys, l.journey)
 	}

@@ -145,6 +145,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.stop(c, v)
 	case *event.Redo:
 		p.redo(c, v)
+	case *event.Steer:
+		p.steer(c, v)
 	case tick: // has moved the watermark; that is all
 		p.Counters.Ticks.Add(1)
 	}
@@ -262,6 +264,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 			dst = append(dst, engine.Unit{Value: r.Stop})
 		case r.Redo != nil:
 			dst = append(dst, engine.Unit{Value: r.Redo})
+		case r.Steer != nil:
+			dst = append(dst, engine.Unit{Value: r.Steer})
 		case r.Handover != nil:
 			dst = append(dst, engine.Unit{Value: r.Handover})
 		case r.Clock:

@@ -162,8 +162,10 @@ func (w *world) start() {
 	o := engine.Options{
 		Decoder: operators.NewDecoder(event.Options{}), Graph: w.pipeline.Graph, Tick: w.tick,
 		Handlers: map[string]engine.Handler{
-			trigger.EffectMail:    w.mailer().Handle,
-			experiment.EffectStop: operators.StopHandler(w.publish),
+			trigger.EffectMail:      w.mailer().Handle,
+			experiment.EffectStop:   operators.StopHandler(w.publish),
+			experiment.EffectSteer:  operators.SteerHandler(w.publish),
+			experiment.EffectNotice: operators.AlarmHandler(operators.AlarmOptions{Journeys: w.journeys, Sender: w.sender, From: mail.Address{Addr: "hello@shop.example"}}),
 			operators.EffectDeadLetter: func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {
 				return engine.Removed, 0, nil
 			},

@@ -379,6 +379,8 @@ func (a *app) openEngine(ctx context.Context) error {
 			operators.EffectWebhook:    a.acts.webhook,
 			operators.EffectPublish:    a.acts.notice,
 			experiment.EffectStop:      operators.StopHandler(a.publishStop),
+			experiment.EffectSteer:     operators.SteerHandler(a.publishSteer),
+			experiment.EffectNotice:    a.acts.alarm,
 			operators.EffectHandover:   a.acts.handover,
 		},
 		OutOfOrder: shop.Log.OutOfOrder, ProducerIdle: shop.Log.ProducerIdle, Idle: shop.Log.Idle, Drain: a.s.drain,

@@ -111,6 +111,7 @@ func (a *app) socketHandler() http.Handler {
 		writeAnswer(w, map[string]uint64{"seq": seq}, err)
 	})
 	a.stateAnswers(mux)
+	a.experimentAnswers(mux)
 	return mux
 }
 

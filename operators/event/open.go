@@ -72,7 +72,7 @@ func (p *opening) check() string {
 		if _, ok := millis(&p.at); !ok {
 			return "the tick has no time"
 		}
-	case "receipt", "feedback", "stop", "handover", "redo":
+	case "receipt", "feedback", "stop", "steer", "handover", "redo":
 	default:
 		return "unknown kind of envelope"
 	}
@@ -277,6 +277,8 @@ func (d *Decoder) loose(dst []Record, data []byte, m map[string]json.RawMessage,
 		return d.feedback(dst, data, m, o)
 	case "stop":
 		return d.stop(dst, data, m, o)
+	case "steer":
+		return d.steer(dst, data, m, o)
 	case "handover":
 		return d.handover(dst, data, m, o)
 	case "redo":

@@ -60,7 +60,8 @@ type Record struct {
 	Receipt *Receipt
 	Stop    *Stop
 	// Redo is an effect that was given up and is tried again by hand.
-	Redo *Redo
+	Redo  *Redo
+	Steer *Steer
 	// Handover is what a person who was merged into another one hands over.
 	Handover *Handover
 	Tick     int64 // Unix milliseconds that the log's clock has reached

@@ -22,6 +22,8 @@ type Update struct {
 	// Awaits, with Expect or Join, is how many handovers this person has yet to get.
 	Awaits int
 	Expect bool // nothing but Awaits has changed
+	// Steer is a word to all who assign people to experiments; the key is no person then.
+	Steer *event.Steer
 
 	Person *Person // the picture after the update; nil when the visitor stage passed it on
 	Change Change  // what the update changed in it
@@ -52,6 +54,9 @@ func NewKeeper(u *Updater, cacheMax int) *Keeper {
 
 // Process implements engine.Operator.
 func (k *Keeper) Process(c *engine.Ctx, u *Update) {
+	if u.Steer != nil {
+		return
+	}
 	p := u.Person // of a stage before this one, which looked it up
 	if p == nil {
 		p = engine.Value(c, k.Cell)
