@@ -351,8 +351,12 @@ func (a *app) openEngine(ctx context.Context) error {
 		rules = append(rules, j.Rule)
 	}
 	shop := a.set.Shop
+	fields, err := operators.Fields(a.set)
+	if err != nil {
+		return &exitError{exitConfig, err}
+	}
 	a.pipeline = operators.Build(operators.Options{
-		Pseudonyms: a.pseudonyms, Rules: rules,
+		Pseudonyms: a.pseudonyms, Rules: rules, Fields: fields,
 		Profile:   profile.Options{HalfLife: shop.Profile.HalfLife},
 		Recommend: recommend.Options{HalfLife: shop.Items.HalfLife},
 		Never:     shop.Items.Exclude,
