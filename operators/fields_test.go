@@ -261,6 +261,8 @@ func TestFieldsInConditions(t *testing.T) {
 	f(`"other" in profile.fields.brands`, event.Skipped)
 	f(`profile.fields.spent == 0`, event.Pending)
 	f(`profile.fields.seen < 1`, event.Pending)
+	f(`profile.stage == "prospect"`, event.Pending)
+	f(`profile.stage == "new"`, event.Skipped)
 }
 
 // What the check of files takes, the operators can keep, and of one type.
@@ -306,4 +308,36 @@ func TestFieldsFormsAgree(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The stage of a person in conditions goes by the silence since the last order.
+func TestStageInConditions(t *testing.T) {
+	f := func(stage string, orders ...int) {
+		t.Helper()
+		set := fieldsSet(t, "", `profile.stage == "`+stage+`"`)
+		store, log := memoryStore(t), enginetest.NewLog()
+		begin := time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)
+		say := func(at time.Time, raw string) {
+			ms := at.UnixMilli()
+			log.Append(ms, event.AppendEnvelope(nil, event.Header{ReceivedAt: ms, Source: "shop", Sim: true}, []event.Item{{Raw: []byte(raw)}}))
+		}
+		for i, days := range orders { // days before the cart
+			say(begin.AddDate(0, 0, -days), fmt.Sprintf(`{"type":"track","event":"Order Completed","userId":"ann","properties":{"order_id":"o%d","total":20}}`, i))
+		}
+		say(begin, `{"type":"identify","userId":"ann","traits":{"email":"ann@shop.example"}}`)
+		say(begin, `{"type":"track","event":"Product Added","userId":"ann","properties":{"cart_id":"c","product_id":"mug","price":12.5,"quantity":1}}`)
+		say(begin.Add(3*time.Hour), `{"type":"track","event":"Product Viewed","userId":"eve","properties":{"product_id":"mug"}}`)
+		fieldsRun(t, set, store, log, nil, func(p *operators.Pipeline, v *engine.View) {
+			all, err := p.Decisions(v, "ann")
+			if err != nil || len(all) != 1 || all[0].Outcome != event.Pending {
+				t.Errorf("%s: got %+v, %v", stage, all, err)
+			}
+		})
+	}
+	f("prospect")
+	f("new", 3)
+	f("active", 40, 20, 3)
+	f("at risk", 120)
+	f("lapsed", 300)
+	f("lapsed", 400, 395, 390)
 }

@@ -186,6 +186,8 @@ func personTaste(name string, now int64, p *profile.Person) (configs.Value, bool
 		return configs.TextsValue(names), true
 	case "profile.locale":
 		return configs.TextValue(p.Traits.Locale), true
+	case "profile.stage":
+		return configs.TextValue(stageOf(p, now).String()), true
 	case "profile.timezone":
 		return configs.TextValue(p.Traits.Timezone), true
 	default:
@@ -209,4 +211,14 @@ func since(now, then int64) float64 {
 		return 0
 	}
 	return float64(now-then) / float64((24 * time.Hour).Milliseconds())
+}
+
+// stageOf is where a person stands in the life of a customer, measured by the person's own
+// cadence.
+func stageOf(p *profile.Person, now int64) profile.Stage {
+	spell, ok := p.Spell()
+	if !ok {
+		return profile.StageProspect
+	}
+	return profile.StageOf(spell, now, nil, profile.StageOptions{})
 }
