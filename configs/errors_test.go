@@ -173,7 +173,6 @@ func TestLaterParts(t *testing.T) {
 	f("audience:\n", "steps: []\naudience:\n", `11:1: steps: not yet supported: the long form comes later; the journey form is read`)
 	s := seeded(t, baseShop)
 	s("consent:", "caps: {marketing: 3 in 7d}\nconsent:", `6:1: caps: not yet supported: caps come later; trigger.at_most bounds one journey`)
-	s("half_life: 30d", "half_life: 30d, fields: {ltv: {sum: event.total}}", `4:27: profile.fields: not yet supported: fields of one's own come later; the standard ones are always kept`)
 }
 
 func TestShopErrors(t *testing.T) {
@@ -181,6 +180,20 @@ func TestShopErrors(t *testing.T) {
 	f("unknown: no", "unknown: maybe", `6:20: consent.unknown: got "maybe", expected one of no, yes`)
 	f("unknown: no", "unknown: false", `6:20: consent.unknown: got false, expected text`)
 	f("idle: 30s", "idle: 0s", `3:31: log.idle: got no time, expected more than 0s`)
+	with := func(field string, want ...string) { f("consent:", "fields: {x: {"+field+"}}\nconsent:", want...) }
+	with("sum: total, on: Order Completed, half_life: 30d")
+	with("sum: totl", `6:19: fields.x.sum: got "totl", expected one of 21 known names (did you mean "total"?)`)
+	with("sum: brand", `6:19: fields.x.sum: got brand, which is a text, expected a number`)
+	with("mean: time", `6:20: fields.x.mean: got the mean of a time, expected min, max, first or last`)
+	with("share: total", `6:21: fields.x.share: got total, which is a number, expected a text`)
+	with("on: Order Completed", `6:13: fields.x: got no operation, expected one of count, sum, mean, min, max, first, last, distinct, share`)
+	with("sum: total, max: total", `6:13: fields.x: got two operations, expected one`)
+	with("count: events, on: Order Complete", `6:33: fields.x.on: got "Order Complete", expected one of 15 known names (did you mean "Order Completed"?)`)
+	with("last: brand, half_life: 30d", `6:38: fields.x.half_life: last does not fade, only count, sum, mean and share do`)
+	with("sum: total, limit: 9", `6:33: fields.x.limit: sum keeps one value, only distinct and share keep several`)
+	with("sum: total, by: price", `6:30: fields.x.by: only a share is by something`)
+	with("share: query, by: price", `6:32: fields.x.by: got price, which each product has, of query, which the event has`)
+	f("consent:", "fields: {Big: {sum: total}}\nconsent:", `6:10: fields.Big: got the name "Big", expected lower-case letters, digits and _`)
 	f("top: 50", "top: 5000", `5:30: items.top: got 5000, expected at most 1000`)
 	f("[POST]", "[POST, ' ']", `5:50: items.exclude: got an empty text`)
 	f("  main:\n", "  Main:\n", `8:3: senders.Main: got the name "Main", expected lower-case letters, digits, - and _`)
@@ -237,7 +250,7 @@ func TestTextErrors(t *testing.T) {
 	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
 	f(manyKeys(501), "501:1: got more than 500 keys in one mapping")
 	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
-	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, holdout, items, links, log, outbox, profile, senders, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
+	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, fields, holdout, items, links, log, outbox, profile, senders, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
 }
 
 // nested is a mapping in a mapping, and so on.

@@ -28,7 +28,6 @@ var laterKeys = map[string]string{
 	"state":                        "resets of state come with plans",
 	"canary":                       "canaries come with reload",
 	"caps":                         "caps come later; trigger.at_most bounds one journey",
-	"profile.fields":               "fields of one's own come later; the standard ones are always kept",
 	"profile.segments":             "segments come later",
 	"privacy":                      "privacy settings come later",
 	"quiet_hours":                  "quiet hours come later",

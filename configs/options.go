@@ -86,6 +86,8 @@ func (o Options) words(list string) []string {
 	switch list {
 	case "events":
 		return o.Events
+	case "properties":
+		return FieldProperties()
 	case "goals":
 		return []string{"Order Completed", "Email Link Clicked"}
 	case "keys":

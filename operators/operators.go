@@ -31,8 +31,10 @@ type Options struct {
 	Profile    profile.Options
 	Recommend  recommend.Options
 	Rules      []trigger.Rule
-	Exclude    recommend.Exclude // what recommendations leave out, unless their journey says otherwise
-	Never      []string          // product ids that are never recommended
+	// Fields are the declared fields of persons; nil: none, which costs nothing.
+	Fields  *profile.FieldSet
+	Exclude recommend.Exclude // what recommendations leave out, unless their journey says otherwise
+	Never   []string          // product ids that are never recommended
 	// Experiments are what runs, by pipeline; see Experiments.
 	Experiments map[string]*experiment.Running
 	// Then is what journeys do beside mailing, by pipeline; see Thens.
@@ -56,6 +58,7 @@ type Pipeline struct {
 	addresses   *engine.Stage[addressed]
 	keeper      *profile.Keeper
 	visitor     *profile.Visitors
+	fields      *profile.FieldKeeper // nil without declared fields
 	address     *addressBook
 	trigger     *trigger.Operator
 	experiments experiments
@@ -103,8 +106,10 @@ func Build(o Options) *Pipeline {
 	p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
 	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
 	p.people.Use("profile", p.keeper)
+	p.addFields(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
+	p.useFields()
 	if p.thens = o.Then; len(p.thens) > 0 {
 		p.trigger.Notify = p.notify
 	}

@@ -145,8 +145,12 @@ func (t *activations) build(b configs.Bundle, counters *operators.Counters) (*ed
 	for _, j := range r.journeys {
 		rules = append(rules, j.Rule)
 	}
+	fields, err := operators.Fields(set)
+	if err != nil {
+		return nil, err
+	}
 	r.pipeline = operators.Build(operators.Options{
-		Pseudonyms: t.a.pseudonyms, Rules: rules, Counters: counters,
+		Pseudonyms: t.a.pseudonyms, Rules: rules, Fields: fields, Counters: counters,
 		Profile:   profile.Options{HalfLife: set.Shop.Profile.HalfLife},
 		Recommend: recommend.Options{HalfLife: set.Shop.Items.HalfLife},
 		Never:     set.Shop.Items.Exclude,

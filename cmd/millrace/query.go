@@ -88,6 +88,9 @@ func (p *profileView) text(w io.Writer) {
 			fmt.Fprintf(w, "  %3d × %-40s %s\n", l.Quantity, l.Name, l.Price)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
+		fmt.Fprintf(w, "\nfield %s: %v\n", name, p.Fields[name])
+	}
 	weights(w, "categories", p.Categories)
 	weights(w, "brands", p.Brands)
 	if len(p.Viewed) > 0 {

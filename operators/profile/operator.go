@@ -12,6 +12,7 @@ import (
 type Update struct {
 	Event    *event.Event   // what happened, or nil
 	Handover *Person        // the history of a visitor who turned out to be this person, or nil
+	Fields   *FieldState    // with Handover: what his declared fields hold, or nil
 	Receipt  *event.Receipt // what came of a decision about this person, or nil
 
 	// Leave asks for the state of this person, who was merged into another one: each
@@ -101,6 +102,7 @@ func (l *Link) Begin(e *event.Event, person string) {
 // hands their whole history over, once, and passes on what they do.
 type Visitors struct {
 	Cell    *state.Cell[Visitor, *Visitor]
+	Fields  *FieldKeeper // of the person stage, nil without declared fields
 	updater *Updater
 	person  *engine.Stage[*Update]
 }
@@ -119,7 +121,7 @@ func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 		if first && v.Person.Newest != 0 {
 			history := v.Person
 			v.Person = Person{}
-			o.person.Send(c, l.Person, &Update{Handover: &history})
+			o.person.Send(c, l.Person, &Update{Handover: &history, Fields: o.Fields.handOver(c)})
 		}
 		engine.Changed(c, o.Cell)
 	}
@@ -130,5 +132,6 @@ func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 	}
 	l.Update.Person = &v.Person
 	o.updater.Apply(&v.Person, l.Event, &l.Change)
+	o.Fields.visitor(c, &l.Update)
 	engine.Changed(c, o.Cell)
 }

@@ -25,6 +25,10 @@ type Operator struct {
 	decided  func(*event.Decision)
 	results  sync.Pool // of *Result: what a call asked for, used again
 
+	// Fields, unless nil, is where the declared fields of persons are kept. Set it before
+	// the graph runs.
+	Fields *state.Cell[profile.FieldState, *profile.FieldState]
+
 	// Enrol, unless nil, is Subject.Enrol for the person that is being processed. Set it
 	// before the graph runs.
 	Enrol func(c *engine.Ctx, d *event.Decision, p *profile.Person) string
@@ -81,6 +85,9 @@ func (o *Operator) Timer(c *engine.Ctx, t engine.Timer) {
 	st, p := engine.Value(c, o.Cell), engine.Value(c, o.profiles)
 	out := o.begin()
 	s := Subject{Person: c.Key(), State: st, Profile: p, Now: c.Watermark()}
+	if o.Fields != nil {
+		s.Fields = engine.Value(c, o.Fields)
+	}
 	if o.Enrol != nil {
 		s.Enrol = func(d *event.Decision) string { return o.Enrol(c, d, p) }
 	}
