@@ -451,7 +451,7 @@ func (d *decoder) draw(t task, logits []float32, r *rand.Rand) (int32, bool) {
 	picks := d.nucleus(logits, best)
 	for len(picks) > 0 {
 		i := choose(picks, r)
-		if !d.completes(picks[i].id, t) {
+		if d.vocab.known.follows(&d.place, d.ids, picks[i].id) && !d.completes(picks[i].id, t) {
 			d.last = float64(logits[picks[i].id]-top) - math.Log(all)
 			return picks[i].id, true
 		}

@@ -53,7 +53,7 @@ func write(t testing.TB, w *Writer, r Request) event.Draft {
 }
 
 func TestWriteIsRepeatable(t *testing.T) {
-	w, again := writer(t, Options{}), writer(t, Options{})
+	w, again := writer(t, Options{SubjectWait: time.Minute}), writer(t, Options{SubjectWait: time.Minute})
 	seen := map[string]bool{}
 	for i := range 40 {
 		r := request()
@@ -338,7 +338,7 @@ func TestMasksLetThrough(t *testing.T) {
 }
 
 func TestSwapWhileWriting(t *testing.T) {
-	w := writer(t, Options{})
+	w := writer(t, Options{SubjectWait: time.Minute}) // the machine may be busy
 	file, err := ShippedModel()
 	if err != nil {
 		t.Fatal(err)
