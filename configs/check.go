@@ -132,6 +132,7 @@ func (s *sense) journey(j *Journey) {
 	}
 	s.idempotency(j)
 	s.trial(j)
+	s.content(&j.Content)
 	s.blanks(j.Content.Banned, s.root.get("content", "banned"), "content.banned")
 }
 

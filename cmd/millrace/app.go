@@ -71,6 +71,7 @@ type settings struct {
 // on each other and closed in the reverse.
 type app struct {
 	models     *modelWatch // subject models of the registry
+	content    *operators.ContentCounts
 	s          settings
 	log        *slog.Logger
 	set        *configs.Set
@@ -387,8 +388,7 @@ func (a *app) openEngine(ctx context.Context) error {
 func (a *app) mailer() (*operators.Mailer, error) {
 	writers := make(map[string]*content.Writer)
 	for _, j := range a.journeys {
-		c := j.Config.Content
-		w, err := content.New(content.Options{NoModel: c.Subject == "fallback", SubjectWait: c.MaxWait, Banned: c.Banned})
+		w, err := newWriter(j.Config, j.Config.Content.Subject)
 		if err != nil {
 			return nil, fmt.Errorf("pipeline %s: %w", j.Config.Name, err)
 		}
@@ -410,7 +410,12 @@ func (a *app) mailer() (*operators.Mailer, error) {
 		ShopURL: cmp.Or(links.Shop, "https://"+from.Addr[strings.LastIndexByte(from.Addr, '@')+1:]+"/"),
 	}
 	o.TrackOpens, o.TrackClicks = a.tracks()
-	return operators.NewMailer(a.pipeline, a.journeys, o), nil
+	o.Unfair = func(trait string, ratio float64) {
+		a.log.Warn("offers are not shared fairly", "trait", trait, "ratio", ratio, "least", content.FairnessLeast)
+	}
+	m := operators.NewMailer(a.pipeline, a.journeys, o)
+	a.content = m.Content
+	return m, nil
 }
 
 // from is the sender's address. All journeys of this version use smtp/main.

@@ -136,6 +136,7 @@ func (m *collector) mail() {
 	c := m.app.pipeline.Counters
 	m.counter("millrace_emails_total", "Mails that a server accepted.", func() float64 { return float64(c.Mails.Load()) })
 	m.counter("millrace_generate_fallback_total", "Mails with a written subject because the model was slow or failed.", func() float64 { return float64(c.Fallbacks.Load()) })
+	m.content()
 	m.counter("millrace_email_unknown_total", "Mails whose final dot left without an answer.", func() float64 { return float64(m.app.sender.Stats().Unknown) })
 	if m.app.s.http == "" {
 		return

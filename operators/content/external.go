@@ -226,3 +226,12 @@ func externalLine(body []byte) (string, error) {
 	}
 	return text, nil
 }
+
+// ExternalRefused counts the answers of the model outside that were not taken, by one of
+// ExternalReasons.
+func (w *Writer) ExternalRefused(reason string) uint64 {
+	if w.options.External == nil {
+		return 0
+	}
+	return w.options.External.Refused(reason)
+}
