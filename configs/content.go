@@ -14,7 +14,7 @@ import (
 // Design is a layout that a mail may have.
 type Design struct {
 	Name     string   `json:"name" jsonschema:"required,title=a name of lower-case letters and digits and -,pattern=^[a-z][a-z0-9-]*$,maxLength=40" jsonschema_description:"Names the design in decisions and figures."`
-	Blocks   []string `json:"blocks" words:"blocks" jsonschema:"required,minItems=1,maxItems=6" jsonschema_description:"What stands in the mail, in this order. A short mail has no text and no product sentence."`
+	Blocks   []string `json:"blocks" jsonschema:"required,minItems=1,maxItems=6" jsonschema_description:"What stands in the mail, in this order. A short mail has no text and no product sentence."`
 	Products int      `json:"products,omitempty" jsonschema:"minimum=1,maximum=6" jsonschema_description:"How many recommended products are shown at most (3)."`
 }
 
@@ -101,7 +101,9 @@ func (s *sense) content(c *Content) {
 			s.at(at.get("name"), "content.designs.name", "", "%s stands here twice", cut(d.Name))
 		}
 		for k, b := range d.Blocks {
-			if slices.Contains(d.Blocks[:k], b) {
+			if !slices.Contains(blockWords(), b) {
+				s.at(item(at.get("blocks"), k), "content.designs.blocks", nearest(b, blockWords()), "got %s, expected one of %s", cut(b), oneOf(blockWords()))
+			} else if slices.Contains(d.Blocks[:k], b) {
 				s.at(item(at.get("blocks"), k), "content.designs.blocks", "", "%s stands here twice", cut(b))
 			}
 		}

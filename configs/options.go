@@ -92,8 +92,6 @@ func (o Options) words(list string) []string {
 		return o.Keys
 	case "idempotency":
 		return append(slices.Clone(o.Keys), startedAt)
-	case "blocks":
-		return blockWords()
 	case "policies":
 		return policyWords()
 	case "sources":

@@ -37,10 +37,9 @@ type contentPart struct {
 }
 
 // contentAttributes are what the made-up shop says of its main item.
-func contentAttributes() []string { return []string{"made in the valley", "by hand", "good for years"} }
+func contentAttributes() []string { return []string{"made in the valley", "made to last", "手工制作", "经久耐用"} }
 
-// contentKnowledge is what the made-up shop knows. In Chinese mails its phrases stand as
-// they are, as those of a real shop would.
+// contentKnowledge is what the made-up shop knows, in two languages.
 func contentKnowledge() content.Knowledge {
 	return content.Knowledge{
 		Attributes: map[string][]string{"p": contentAttributes()},

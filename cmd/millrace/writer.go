@@ -5,10 +5,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"millrace/configs"
-	"millrace/operators"
 	"millrace/operators/content"
 	"millrace/operators/event"
 )
@@ -66,38 +63,4 @@ func writtenText(w io.Writer, x *event.Written) {
 			fmt.Fprintf(w, "           %s %-50q score %.2f, divergence %.2f, novelty %.2f%s\n", mark, c.Subject, c.Score, c.KL, c.Novelty, why)
 		}
 	}
-}
-
-// content declares what the writers count.
-func (m *collector) content() {
-	m.add("millrace_content_lines_total", "Lines of mails, by part and by what came of them: the model's, or a written one and why.", []string{"part", "result"}, func(send func(float64, ...string)) {
-		m.app.content.Each(func(c operators.ContentCount, n uint64) {
-			if c.Part != "" {
-				send(float64(n), c.Part, c.Result)
-			}
-		})
-	}, prometheus.CounterValue)
-	m.add("millrace_content_refused_total", "Candidates that the guard refused, by reason.", []string{"reason"}, func(send func(float64, ...string)) {
-		m.app.content.Each(func(c operators.ContentCount, n uint64) {
-			if c.Part == "" {
-				send(float64(n), c.Result)
-			}
-		})
-	}, prometheus.CounterValue)
-	m.add("millrace_content_fairness_ratio", "Lowest share of mails with an offer among the groups of a trait over the highest; below .8 is an alarm.", []string{"trait"}, func(send func(float64, ...string)) {
-		for _, trait := range content.FairnessTraits() {
-			if ratio, ok := m.app.content.Fairness.Ratio(trait, m.app.content.Now()); ok {
-				send(ratio, trait)
-			}
-		}
-	}, prometheus.GaugeValue)
-	m.add("millrace_content_external_refused_total", "Answers of the model outside that were not taken, by reason.", []string{"reason"}, func(send func(float64, ...string)) {
-		for _, reason := range content.ExternalReasons() {
-			n := uint64(0)
-			for _, w := range m.app.models.writers {
-				n += w.ExternalRefused(reason)
-			}
-			send(float64(n), reason)
-		}
-	}, prometheus.CounterValue)
 }

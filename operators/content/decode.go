@@ -78,6 +78,7 @@ type task struct {
 	interests []float64
 	seen      []string
 	hashes    []uint32
+	said      []string // by other parts of the same mail
 	// categories are those that a line may be about, where the condition's is not the only
 	// one; itemCategory is the shop's own of the item that the slots show.
 	categories   []string
@@ -122,9 +123,9 @@ func (d *decoder) propose(ctx context.Context, t task) ([]proposal, string) {
 		return nil, why
 	}
 	enough := 1
-	if t.interests != nil || len(t.seen) > 0 {
+	if t.interests != nil || len(t.seen)+len(t.said) > 0 {
 		if enough = candidates; t.cond.part != Subject {
-			enough = 2 // the subject is what is read first; the others cost more to draw
+			enough = 3 // the subject is what is read first; the others cost more to draw
 		}
 	}
 	r := generator(t.seed)

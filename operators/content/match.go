@@ -31,7 +31,10 @@ const (
 	matchWeight = 0.5
 	// repeatCost is what a subject loses that the person got word for word before: more
 	// than being on topic brings, so it is chosen only where all others were sent too.
-	repeatCost   = 1
+	repeatCost = 1
+	// saidWeight is what saying again what another part of the mail said costs: a sentence
+	// that shares half its words with the subject loses more than being on topic brings.
+	saidWeight   = 2
 	seenMost     = 20 // of what a person got before
 	interestMost = 64
 )
@@ -194,6 +197,9 @@ func (m matcher) judge(all []proposal, t task) (int, []Candidate) {
 			c.Novelty = 0
 		}
 		c.Score = c.Novelty - matchWeight*c.KL
+		if len(t.said) > 0 {
+			c.Score -= saidWeight * (1 - novelty(p.subject, t.said))
+		}
 		if len(t.seen)+len(t.hashes) > 0 && c.Novelty == 0 {
 			c.Score -= repeatCost
 		}

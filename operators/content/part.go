@@ -68,10 +68,14 @@ func (p Part) steps() int {
 // run is how many tokens in a row must stand in some line of the corpus. Longer parts
 // have more seams, so theirs are held tighter.
 func (p Part) run() int {
-	if p == Subject || p == Action {
+	switch p {
+	case Subject, Action:
 		return 3
+	case Opening:
+		return 5
+	default:
+		return 4
 	}
-	return 4
 }
 
 // Tone is how a mail speaks.

@@ -131,11 +131,12 @@ func (k *Knowledge) untrue(product string) []string {
 }
 
 // attribute is what is said of a product: one of its phrases, drawn by the decision. One
-// that breaks a policy, or a claim that is not true of the product, is not said.
-func (k *Knowledge) attribute(product, seed string, p policies) string {
+// that breaks a policy, is in another language than the mail, or makes a claim that is
+// not true of the product, is not said.
+func (k *Knowledge) attribute(product, lang, seed string, p policies) string {
 	var fit []string
 	for _, a := range k.Attributes[product] {
-		if a = slotValue(a); a != "" && p.breaks(a, k.Allow) == "" && newBanned(append(k.untrue(product), k.Never...)).find(a) == "" {
+		if a = slotValue(a); a != "" && spoken(a, lang) && p.breaks(a, k.Allow) == "" && newBanned(append(k.untrue(product), k.Never...)).find(a) == "" {
 			fit = append(fit, a)
 		}
 	}

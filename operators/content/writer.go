@@ -261,7 +261,7 @@ func (w *Writer) task(r Request) task {
 	t.values[Product] = slotValue(main.Name)
 	t.values[Category] = categoryText(lang, category)
 	t.values[Shop] = slotValue(r.ShopName)
-	t.values[Attribute] = know.attribute(main.ID, r.DecisionID, w.policies)
+	t.values[Attribute] = know.attribute(main.ID, lang, r.DecisionID, w.policies)
 	if main.Price > 0 && r.Currency != "" {
 		t.values[Price] = FormatMoney(main.Price, r.Currency, r.Language)
 		if r.Was > main.Price {
@@ -384,6 +384,9 @@ func (w *Writer) parts(ctx context.Context, r *Request, t task, d *event.Draft, 
 		if p == Sentence && q.values[Product] == "" {
 			continue // there is nothing to speak of
 		}
+		for _, l := range out.Lines { // no part is to say what another one said
+			q.said = append(q.said, l.Text)
+		}
 		text, _, considered, why := w.choose(ctx, q)
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return fmt.Errorf("content: write %s mail: %w", clean(r.Kind, 40), ctx.Err())
@@ -413,7 +416,7 @@ func (w *Writer) suggest(r *Request, t *task) {
 	}
 	it := r.Recommended[0]
 	t.values[Product] = slotValue(it.Name)
-	t.values[Attribute] = w.options.Knowledge.attribute(it.ID, r.DecisionID, w.policies)
+	t.values[Attribute] = w.options.Knowledge.attribute(it.ID, t.cond.language, r.DecisionID, w.policies)
 	if it.Price > 0 && r.Currency != "" {
 		t.values[Price] = FormatMoney(it.Price, r.Currency, r.Language)
 	}
