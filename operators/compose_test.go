@@ -27,8 +27,8 @@ func TestWrittenIsKept(t *testing.T) {
 		defer s.close()
 		s.start()
 		for i := range 6 {
-			s.line(strings.Fields(fmt.Sprintf("0%d:00 u%d identify", i, i)))
-			s.line(strings.Fields(fmt.Sprintf("0%d:01 u%d add mug 30", i, i)))
+			s.line(strings.Fields(fmt.Sprintf("0%d:00 u%d identify email=u%d@example.com consent=yes", i, i, i)))
+			s.line(strings.Fields(fmt.Sprintf("0%d:01 u%d add mug 30.00 c%d", i, i, i)))
 		}
 		s.line(strings.Fields("12:00 - end"))
 		s.tell()

@@ -30,8 +30,8 @@ const (
 	// subject on topic is up to two nats closer than one off topic.
 	matchWeight = 0.5
 	// repeatCost is what a subject loses that the person got word for word before: more
-	// than being on topic brings, so it is chosen only where all others were sent too.
-	repeatCost = 1
+	// than being on topic and unlike the rest of the mail brings, so it is chosen only where all others were sent too.
+	repeatCost = 3
 	// saidWeight is what saying again what another part of the mail said costs: a sentence
 	// that shares half its words with the subject loses more than being on topic brings.
 	saidWeight   = 2

@@ -85,6 +85,9 @@ func ParseOwn(name string, r io.Reader) (Own, error) {
 			return Own{}, fmt.Errorf("%w: more than %d lines", ErrOwnTooBig, ownLinesMost)
 		}
 	}
+	if errors.Is(s.Err(), bufio.ErrTooLong) {
+		return Own{}, fmt.Errorf("%w: a line of more than %d bytes", ErrOwnTooBig, ownBytesMost)
+	}
 	if err := s.Err(); err != nil {
 		return Own{}, fmt.Errorf("content: read lines of the shop: %w", err)
 	}

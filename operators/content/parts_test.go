@@ -26,7 +26,7 @@ func TestParts(t *testing.T) {
 	w := writer(t, Options{SubjectWait: time.Minute, Knowledge: know})
 	lines, fallen := 0, 0
 	texts := map[string]map[string]bool{}
-	for i := range 264 {
+	for i := range 110 {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("p", i), Kinds()[i%len(Kinds())]
 		r.Language = languages()[i/len(Kinds())%2]
@@ -78,7 +78,7 @@ func TestParts(t *testing.T) {
 		t.Errorf("%d of %d lines are written ones", fallen, lines)
 	}
 	for _, p := range Parts() {
-		if len(texts[p.String()]) < 30 {
+		if len(texts[p.String()]) < 20 {
 			t.Errorf("only %d different lines for the %s", len(texts[p.String()]), p)
 		}
 	}
@@ -105,7 +105,7 @@ func TestPlaces(t *testing.T) {
 	}
 	w := writer(t, Options{SubjectWait: time.Minute})
 	said := map[string]int{}
-	for i := range 220 {
+	for i := range 110 {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("place", i), Kinds()[i%len(Kinds())]
 		r.Language = languages()[i/len(Kinds())%2]
@@ -141,7 +141,7 @@ func TestPlaces(t *testing.T) {
 func TestNoPartRepeatsAnother(t *testing.T) {
 	w := writer(t, Options{SubjectWait: time.Minute})
 	same := 0
-	for i := range 100 {
+	for i := range 50 {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("rep", i), Kinds()[i%len(Kinds())]
 		d, _ := compose(t, w, r)
@@ -155,7 +155,7 @@ func TestNoPartRepeatsAnother(t *testing.T) {
 		}
 	}
 	if same > 1 {
-		t.Errorf("%d of 100 mails say a thing twice", same)
+		t.Errorf("%d of 50 mails say a thing twice", same)
 	}
 }
 
@@ -187,7 +187,7 @@ func TestKnowledge(t *testing.T) {
 	}
 	w := writer(t, Options{SubjectWait: time.Minute, Knowledge: know})
 	said := 0
-	for i := range 60 {
+	for i := range 30 {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("k", i), []string{"browse", "search"}[i%2]
 		d, _ := compose(t, w, r)

@@ -75,8 +75,8 @@ func readable(text string) bool {
 	return true
 }
 
-// spoken reports whether a line is in a language, its slots aside: Chinese without words of
-// Latin letters, or English without Chinese characters.
+// spoken reports whether a line holds no word of the other language, its slots aside:
+// Chinese no word of Latin letters, English no Chinese character.
 func spoken(line, lang string) bool {
 	for s := range slotCount {
 		line = strings.ReplaceAll(line, s.String(), " ")
@@ -84,9 +84,9 @@ func spoken(line, lang string) bool {
 	han := strings.ContainsFunc(line, func(r rune) bool { return unicode.Is(unicode.Han, r) })
 	latin := strings.ContainsFunc(line, wordRune)
 	if lang == "zh" {
-		return han && !latin
+		return !latin
 	}
-	return latin && !han
+	return !han
 }
 
 // Knowledge is what a shop says of itself and its products. It bounds what mails may say.
