@@ -41,6 +41,7 @@ type decoder struct {
 	allow   []bool // scratch, by token
 	picks   []pick // scratch
 	ids     []int32
+	wide    bool    // lines begin in less likely ways, for somebody who got the likely ones
 	mass    float64 // massLeast, or less in tests of the masks alone
 
 	likely float64 // log probability per token of the line in ids, but for its first tokens
@@ -135,6 +136,7 @@ func (d *decoder) propose(ctx context.Context, t task) ([]proposal, string) {
 	if len(t.seen)+len(t.hashes) > 0 {
 		draws = attemptsNew
 	}
+	d.wide = len(t.hashes) > 0 && t.cond.part != Subject
 	for i := range draws {
 		if len(t.categories) > 0 {
 			t.cond.category = t.categories[i%len(t.categories)]
@@ -464,9 +466,12 @@ func (d *decoder) draw(t task, logits []float32, r *rand.Rand) (int32, bool) {
 // nucleus returns the tokens to choose from, the likeliest first: those not much less
 // likely than the best, and of them the smallest set with most of the probability.
 func (d *decoder) nucleus(logits []float32, best float32) []pick {
-	share, heat := leastShare, temperature
+	share, heat, mass := leastShare, temperature, nucleusMass
 	if len(d.ids) < openTokens {
 		share, heat = openShare, 1
+		if d.wide {
+			share, heat, mass = openShare/10, 2, 0.99
+		}
 	}
 	least := best + float32(math.Log(share))
 	d.picks = d.picks[:0]
@@ -481,7 +486,7 @@ func (d *decoder) nucleus(logits []float32, best float32) []pick {
 	slices.SortFunc(d.picks, func(a, b pick) int { return cmp.Or(cmp.Compare(b.p, a.p), cmp.Compare(a.id, b.id)) })
 	var head float64
 	n := 0
-	for ; n < len(d.picks) && head < nucleusMass*sum; n++ {
+	for ; n < len(d.picks) && head < mass*sum; n++ {
 		head += d.picks[n].p
 	}
 	return d.picks[:n]
