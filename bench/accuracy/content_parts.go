@@ -37,7 +37,9 @@ type contentPart struct {
 }
 
 // contentAttributes are what the made-up shop says of its main item.
-func contentAttributes() []string { return []string{"made in the valley", "made to last", "手工制作", "经久耐用"} }
+func contentAttributes() []string {
+	return []string{"made in the valley", "made to last", "手工制作", "经久耐用"}
+}
 
 // contentKnowledge is what the made-up shop knows, in two languages.
 func contentKnowledge() content.Knowledge {
