@@ -135,6 +135,7 @@ func (s *sense) journey(j *Journey) {
 	s.idempotency(j)
 	s.trial(j)
 	s.then(j)
+	s.content(&j.Content)
 	s.blanks(j.Content.Banned, s.root.get("content", "banned"), "content.banned")
 }
 

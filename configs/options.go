@@ -94,6 +94,8 @@ func (o Options) words(list string) []string {
 		return o.Keys
 	case "idempotency":
 		return append(slices.Clone(o.Keys), startedAt)
+	case "policies":
+		return policyWords()
 	case "sources":
 		return o.Sources
 	case "kinds":

@@ -168,8 +168,7 @@ func (t *activations) build(b configs.Bundle, counters *operators.Counters) (*ed
 func (a *app) mailer(r *edition) error {
 	writers := make(map[string]*content.Writer)
 	for _, j := range r.journeys {
-		c := j.Config.Content
-		w, err := content.New(content.Options{NoModel: c.Subject == "fallback", SubjectWait: c.MaxWait, Banned: c.Banned})
+		w, err := newWriter(j.Config, j.Config.Content.Subject)
 		if err != nil {
 			return fmt.Errorf("pipeline %s: %w", j.Config.Name, err)
 		}
@@ -190,7 +189,14 @@ func (a *app) mailer(r *edition) error {
 		ShopURL: cmp.Or(links.Shop, "https://"+from.Addr[strings.LastIndexByte(from.Addr, '@')+1:]+"/"),
 	}
 	o.TrackOpens, o.TrackClicks = a.tracks()
+	o.Unfair = func(trait string, ratio float64) {
+		a.log.Warn("offers are not shared fairly", "trait", trait, "ratio", ratio, "least", content.FairnessLeast)
+	}
 	r.mailer = operators.NewMailer(r.pipeline, r.journeys, o)
+	if a.content == nil { // of the first version, before anything runs
+		a.content = r.mailer.Content
+	}
+	r.mailer.Content = a.content
 	return nil
 }
 

@@ -198,6 +198,8 @@ type decisionView struct {
 	Value    string     `json:"value,omitempty"`
 	Items    []itemLine `json:"items,omitempty"`
 	Note     string     `json:"note,omitempty"`
+
+	Written *event.Written `json:"written,omitempty"`
 }
 
 func (a *answers) why(v *engine.View, user string) (*whyView, error) {
@@ -251,7 +253,7 @@ func about(id string, order bool) string {
 func viewDecision(d *event.Decision) decisionView {
 	out := decisionView{
 		ID: d.ID, Pipeline: d.Pipeline, Trigger: d.Trigger, About: about(cmp.Or(d.OrderID, d.CartID), d.OrderID != ""), Started: when(d.Started), Decided: when(d.Decided),
-		Outcome: d.Outcome.String(), Reason: d.Reason, Subject: d.Subject, Model: d.Model,
+		Outcome: d.Outcome.String(), Reason: d.Reason, Subject: d.Subject, Model: d.Model, Written: d.Written,
 		Items: lines(d.Items, d.Currency), Note: flagNote(d.Flags),
 	}
 	if d.Value != 0 {

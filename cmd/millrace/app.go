@@ -68,6 +68,7 @@ type settings struct {
 // on each other and closed in the reverse.
 type app struct {
 	models     *modelWatch // subject models of the registry
+	content    *operators.ContentCounts
 	s          settings
 	log        *slog.Logger
 	set        *configs.Set   // what the files said at the start: what cannot change later holds as there

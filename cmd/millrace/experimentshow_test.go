@@ -55,6 +55,7 @@ func TestExperimentCommands(t *testing.T) {
 			t.Fatalf("%v: %q (%v), want the error %q", args, got, err, want)
 		}
 	}
+	r.until("the socket is there", func() bool { _, err := run("show"); return err == nil })
 	f("width", "show")
 	f("written into the log", "pin", "width", "wide", "--by", "ann", "--why", "it is spring")
 	r.until("the word was heard", func() bool { got, _ := run("show", "width"); return strings.Contains(got, "it is spring") })

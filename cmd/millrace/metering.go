@@ -23,7 +23,7 @@ func variantWriters(writers map[string]*content.Writer, j *configs.Journey) erro
 		if v.Subject == "" || v.Subject == c.Subject {
 			continue
 		}
-		w, err := content.New(content.Options{NoModel: v.Subject == "fallback", SubjectWait: c.MaxWait, Banned: c.Banned})
+		w, err := newWriter(j, v.Subject)
 		if err != nil {
 			return fmt.Errorf("pipeline %s, variant %s: %w", j.Name, name, err)
 		}

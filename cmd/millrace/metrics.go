@@ -7,6 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"millrace/engine"
+	"millrace/operators"
+	"millrace/operators/content"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
 )
@@ -183,6 +185,7 @@ func (m *collector) mail() {
 	c := m.app.pipeline.Counters
 	m.counter("millrace_emails_total", "Mails that a server accepted.", func() float64 { return float64(c.Mails.Load()) })
 	m.counter("millrace_generate_fallback_total", "Mails with a written subject because the model was slow or failed.", func() float64 { return float64(c.Fallbacks.Load()) })
+	m.content()
 	m.counter("millrace_email_unknown_total", "Mails whose final dot left without an answer.", func() float64 { return float64(m.app.sender.Stats().Unknown) })
 	if m.app.s.http == "" {
 		return
@@ -275,5 +278,35 @@ func (m *collector) activations() {
 	}, prometheus.GaugeValue)
 	m.add("millrace_timers_orphaned_total", "Timers that came due when their operator was gone, and did nothing.", nil, func(send func(float64, ...string)) {
 		send(float64(m.app.engine.Stats().Orphans))
+	}, prometheus.CounterValue)
+}
+
+// content declares what the writers count.
+func (m *collector) content() {
+	m.add("millrace_content_lines_total", "Lines of mails, by part and by what came of them: the model's, or a written one and why.", []string{"part", "result"}, func(send func(float64, ...string)) {
+		m.app.content.Each(func(c operators.ContentCount, n uint64) {
+			if c.Part != "" {
+				send(float64(n), c.Part, c.Result)
+			}
+		})
+	}, prometheus.CounterValue)
+	m.add("millrace_content_refused_total", "Candidates that the guard refused, by reason.", []string{"reason"}, func(send func(float64, ...string)) {
+		m.app.content.Each(func(c operators.ContentCount, n uint64) {
+			if c.Part == "" {
+				send(float64(n), c.Result)
+			}
+		})
+	}, prometheus.CounterValue)
+	m.add("millrace_content_fairness_ratio", "Lowest share of mails with an offer among the groups of a trait over the highest; below .8 is an alarm.", []string{"trait"}, func(send func(float64, ...string)) {
+		for _, trait := range content.FairnessTraits() {
+			if ratio, ok := m.app.content.Fairness.Ratio(trait, m.app.content.Now()); ok {
+				send(ratio, trait)
+			}
+		}
+	}, prometheus.GaugeValue)
+	m.add("millrace_content_external_refused_total", "Answers of the model outside that were not taken, by reason.", []string{"reason"}, func(send func(float64, ...string)) {
+		for _, reason := range content.ExternalReasons() {
+			send(float64(m.app.models.refused(reason)), reason)
+		}
 	}, prometheus.CounterValue)
 }

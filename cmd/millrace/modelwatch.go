@@ -70,6 +70,17 @@ func (m *modelWatch) add(writers []*content.Writer) {
 	m.look()
 }
 
+// refused is how many answers of models outside were not taken for a reason.
+func (m *modelWatch) refused(reason string) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := uint64(0)
+	for _, w := range m.writers {
+		n += w.ExternalRefused(reason)
+	}
+	return n
+}
+
 // remove lets go of writers that nothing refers to any more.
 func (m *modelWatch) remove(writers []*content.Writer) {
 	m.mu.Lock()

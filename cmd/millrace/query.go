@@ -169,6 +169,7 @@ func (y *whyView) text(w io.Writer) {
 		if d.Subject != "" {
 			fmt.Fprintf(w, "         subject %q (%s)\n", d.Subject, d.Model)
 		}
+		writtenText(w, d.Written)
 		for _, l := range d.Items {
 			fmt.Fprintf(w, "         %3d × %-40s %s\n", l.Quantity, l.Name, l.Price)
 		}
