@@ -116,6 +116,9 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.number(); err != nil {
 		return err
 	}
+	if err := e.graph.open(ctx); err != nil {
+		return err
+	}
 	e.info, err = e.o.Source.Open(ctx, e.progress.Position, e.o.AcceptGap)
 	if err != nil {
 		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
@@ -165,8 +168,12 @@ func (e *Engine) number() error {
 	for _, o := range e.graph.operators {
 		o.id = ops.of(o.name)
 	}
-	if !cells.grown && !ops.grown {
-		return nil
+	schemas, err := e.schemas()
+	if err != nil || !cells.grown && !ops.grown && schemas == nil {
+		return err
+	}
+	if schemas != nil {
+		r.Put(keySchemas, schemas)
 	}
 	for key, n := range map[string]*numbering{string(keyCells): cells, string(keyOps): ops} {
 		raw, err := json.Marshal(n.known)
@@ -197,6 +204,7 @@ func (e *Engine) numbers(key []byte) (*numbering, error) {
 	if err := json.Unmarshal(raw, &n.known); err != nil {
 		return nil, fmt.Errorf("the names of the state cannot be read: %w", err)
 	}
+	n.rename(e.graph.renamed)
 	return n, nil
 }
 
