@@ -201,6 +201,12 @@ func TestCollections(t *testing.T) {
 			}
 		}
 		_, left := playLog(t, build, log, engine.Options{OutOfOrder: 20 * time.Millisecond}, 0)
+		for _, crashes := range []int{0, 6} {
+			many := engine.Options{OutOfOrder: 20 * time.Millisecond, Parallel: 4, EpochEvents: 7}
+			if s, l := playLog(t, build, log, many, crashes); !slices.Equal(s, said) || !slices.Equal(l, left) {
+				t.Fatalf("seed %d, four goroutines, crashes %d: said %q, one %q; left %q, one %q", seed, crashes, s, said, l, left)
+			}
+		}
 		if ttl > 0 && len(left) > 0 {
 			t.Errorf("seed %d: after the TTL of all, %q stay on disk", seed, left)
 		}

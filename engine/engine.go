@@ -46,6 +46,8 @@ type Engine struct {
 	redo     redoLog
 	pool     *pool
 	info     LogInfo
+	lazy     []replayer // see replayers
+	crew     *crew      // nil while one goroutine runs the graph
 
 	// Of the epoch that is open.
 	ctx      Ctx
@@ -95,7 +97,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.ctx.engine, e.ctx.op = e, o.Graph.operators[0]
 	e.limitN, e.limitB = o.Store.Limits()
 	e.limitB = min(e.limitB, epochBytes(debug.SetMemoryLimit(-1)))
+	if o.Parallel > 1 {
+		e.crew = newCrew(e, o.Parallel)
+	}
 	if err := e.open(ctx); err != nil {
+		e.crew.close()
 		e.read.Close()
 		return nil, err
 	}
@@ -159,7 +165,15 @@ func (e *Engine) number() error {
 		return err
 	}
 	for _, c := range e.graph.cells {
+		_, known := cells.known[c.Name()]
 		c.Attach(e.read, cells.of(c.Name()))
+		c.Budget(e.o.Memory)
+		if !known {
+			c.Empty()
+		}
+		if e.crew != nil {
+			c.Split(e.crew.readers)
+		}
 	}
 	ops, err := e.numbers(keyOps)
 	if err != nil {
@@ -260,6 +274,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	close(e.commits)
 	wg.Wait()
+	e.crew.close()
 	e.read.Close()
 	e.publish()
 	return err

@@ -58,6 +58,9 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 // a message skips the units that were processed before. When too many effects wait
 // for their outcome it stops between two messages and leaves the batch in e.rest.
 func (e *Engine) process(b *batch) error {
+	if e.crew != nil {
+		return e.crew.process(b)
+	}
 	p := &e.progress
 	start := 0
 	e.rest = nil
@@ -157,19 +160,29 @@ func (e *Engine) operator(id uint16) *operator {
 // full tells whether the open epoch must close: on count, or on the size of what it
 // writes, well before Badger's limit of a transaction.
 func (e *Engine) full() bool {
-	most := e.o.EpochEvents
-	if e.progress.Position.Seq < e.info.Last {
-		most = e.o.BacklogUnits
-	}
-	if e.units >= most {
+	if e.units >= e.unitsMax() {
 		return true
 	}
-	if e.units%16 != 0 { // one unit writes far less than a sixteenth of the margin
+	if e.units%16 != 0 && e.crew == nil { // one unit writes far less than a sixteenth of the margin
 		return false
 	}
+	return e.fullTo(7)
+}
+
+// unitsMax is how many units the open epoch may have.
+func (e *Engine) unitsMax() int {
+	if e.progress.Position.Seq < e.info.Last {
+		return e.o.BacklogUnits
+	}
+	return e.o.EpochEvents
+}
+
+// fullTo tells whether the open epoch writes at least so many tenths of what it may.
+func (e *Engine) fullTo(tenths int) bool {
 	values := len(e.timers.open.keys) + len(e.rows) + len(e.settled)
 	bytes := 100*values + e.redo.bytes
 	for _, c := range e.graph.cells {
+		c.Trim()
 		if c.Lazy() {
 			continue
 		}
@@ -180,7 +193,7 @@ func (e *Engine) full() bool {
 	for i := range e.rows {
 		bytes += len(e.rows[i].Body)
 	}
-	return values >= e.limitN*7/10 || bytes >= e.limitB*7/10 // lazy cells may take the rest
+	return values >= e.limitN*tenths/10 || bytes >= e.limitB*tenths/10 // lazy cells may take the rest
 }
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the
@@ -253,6 +266,26 @@ func (e *Engine) dropSettled() {
 		}
 		return at >= 0
 	})
+}
+
+// addRow adds an effect to the open epoch.
+func (e *Engine) addRow(row Row, body func(uint64) ([]byte, error)) (err error) {
+	e.progress.NextRow++
+	row.ID, row.At = e.progress.NextRow, e.progress.Watermark
+	if body != nil {
+		row.Body, err = body(row.ID)
+	}
+	e.rows = append(e.rows, row)
+	return err
+}
+
+// settle notes that the receipt of a row was read.
+func (e *Engine) settle(row uint64) error {
+	owed, err := e.owes(row)
+	if owed {
+		e.settled = append(e.settled, row)
+	}
+	return err
 }
 
 // land waits for the commit that is under way.

@@ -27,7 +27,9 @@ type Decoder interface {
 
 // Operator is a step of the graph. It gets the messages of one key at a time, in
 // the order of the log, and owns keyed state. State and timers are reachable only
-// inside the call.
+// inside the call. Several goroutines may call it at the same time for different keys:
+// it keeps nothing between calls but in cells. A message that it sends may be
+// processed after the call: it must not be changed any more.
 type Operator[T any] interface {
 	Process(c *Ctx, v T)
 }
@@ -51,7 +53,7 @@ type Graph struct {
 	root      func(c *Ctx, u *Unit)
 	operators []*operator
 	cells     []keeper
-	lazy      []replayer // lazy stages, by their number
+	lazy      []func() replayer // lazy stages, by their number
 	stages    int
 	renamed   [][2]string    // old and new names of cells and operators
 	schemas   map[string]int // of cells that say which they write
@@ -61,11 +63,15 @@ type Graph struct {
 type keeper interface {
 	Name() string
 	Attach(r *state.Reader, id uint16)
+	Empty()
+	Budget(m *state.Memory)
+	Split(readers []*state.Reader)
 	Dirty() (values, bytes int)
 	Flush(r *state.Record, until uint64, maxBytes int)
 	Lazy() bool
 	Oldest() (epoch uint64, dirty bool)
 	Evict(visible uint64)
+	Trim()
 	Cached() int
 }
 
@@ -73,6 +79,7 @@ type keeper interface {
 type operator struct {
 	name   string // "stage/id", which names its state and its timers for good
 	id     uint16 // the number that the store keeps for name
+	index  int    // in the graph
 	stage  int
 	timer  TimerHandler
 	opener Opener
@@ -98,6 +105,7 @@ type Stage[T any] struct {
 	index int
 	steps []step[T]
 	redo  *redo[T] // of a lazy stage
+	alone bool
 }
 
 type step[T any] struct {
@@ -109,6 +117,16 @@ type step[T any] struct {
 func AddStage[T any](g *Graph, name string) *Stage[T] {
 	s := &Stage[T]{graph: g, name: name, index: g.stages}
 	g.stages++
+	return s
+}
+
+// Alone says that a unit which the root sends to this stage is processed alone, before
+// the next one begins, however many goroutines run the graph. It is for what is rare and
+// needs it: for messages whose operators, or those after them, use state that operators
+// of other stages or of other keys use too. Nobody but the root, and stages that such a
+// unit reaches, may send to it.
+func (s *Stage[T]) Alone() *Stage[T] {
+	s.alone = true
 	return s
 }
 
@@ -124,6 +142,7 @@ func (s *Stage[T]) Use(id string, op Operator[T]) {
 			panic(fmt.Sprintf("BUG: two operators are called %s", o.name))
 		}
 	}
+	o.index = len(s.graph.operators)
 	s.graph.operators = append(s.graph.operators, o)
 	s.steps = append(s.steps, step[T]{operator: o, process: op.Process})
 }
@@ -136,6 +155,10 @@ func (s *Stage[T]) Send(c *Ctx, key string, v T) {
 	}
 	if c.op.stage >= s.index {
 		panic(fmt.Sprintf("BUG: %s sends back to stage %s: what flows backward returns through the log", c.op.name, s.name))
+	}
+	if c.w != nil {
+		s.later(c, key, v)
+		return
 	}
 	c.op.out++
 	if s.redo != nil {
@@ -151,7 +174,11 @@ func (s *Stage[T]) run(c *Ctx, key string, v T) {
 	c.key = key
 	for i := range s.steps {
 		c.op = s.steps[i].operator
-		c.op.in++
+		if c.tally == nil {
+			c.op.in++
+		} else {
+			c.tally[c.op.index].in++
+		}
 		s.steps[i].process(c, v)
 		if c.err != nil {
 			break

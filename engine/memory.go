@@ -24,7 +24,7 @@ func UseMemory(limit int64) int64 {
 		limit = memoryOf(os.ReadFile) / 4 * 3
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(limit)
+		debug.SetMemoryLimit(limit - limit/4) // see packedBytes
 	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -36,6 +36,12 @@ func UseMemory(limit int64) int64 {
 // them are under way, each a few times in memory, and caches want most of it.
 func epochBytes(limit int64) int {
 	return int(max(min(limit/32, math.MaxInt32), 16<<20))
+}
+
+// packedBytes is how much encoded values may take beside the heap, of which limit is the
+// bound: of the two together a quarter.
+func packedBytes(limit int64) int64 {
+	return max(min(limit/3, 8<<30), 16<<20)
 }
 
 // memoryOf is the least of what the machine has and what control groups, of version 2

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"math/bits"
+	"runtime/debug"
 	"time"
 
 	"millrace/state"
@@ -30,8 +32,10 @@ type Options struct {
 	OutboxMax    int           // reading stops at so many effects without an outcome
 	OutboxOpen   int           // of those, how many are held in memory
 	Workers      int           // effects carried out at once
+	Parallel     int           // goroutines that run the graph, rounded down to a power of two; nothing depends on it
 	TimersOpen   int           // pending timers held in memory
 	Drain        time.Duration // how long Run waits at its end for effects under way
+	Memory       *state.Memory // what cells may keep encoded in memory
 	AcceptGap    bool          // go on although the position does not fit the log
 
 	// Once stops Run when everything in the log is processed, every effect has its
@@ -75,6 +79,10 @@ func (o Options) withDefaults() Options {
 	o.Idle = cmp.Or(o.Idle, 30*time.Second)     // a pause that a busy log does not make
 	o.Speed = cmp.Or(o.Speed, 1)                // live
 	o.OutOfOrder = cmp.Or(o.OutOfOrder, 2*time.Minute)
+	if o.Memory == nil {
+		o.Memory = state.NewMemory(packedBytes(debug.SetMemoryLimit(-1)))
+	}
+	o.Parallel = 1 << (bits.Len(uint(min(max(o.Parallel, 1), parallelMax))) - 1) //nolint:gosec // positive
 	if o.Committer == nil {
 		o.Committer = o.Store
 	}
@@ -88,6 +96,16 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
+}
+
+// ParallelFor is how many goroutines are best to run the graph on a machine with so many
+// processors: one on fewer than four, which decoding, commits and the server of the log
+// keep busy too, else half of them.
+func ParallelFor(processors int) int {
+	if processors < 4 {
+		return 1
+	}
+	return min(processors/2, parallelMax)
 }
 
 // The points at which Hook is called.

@@ -83,11 +83,29 @@ func (t *timers) low() int64 {
 
 // set adds a timer.
 func (t *timers) set(raw string) {
+	if t.noteSet(raw) {
+		t.keep(raw)
+	}
+}
+
+// noteSet notes that a timer was set, and tells whether this epoch had not set it.
+func (t *timers) noteSet(raw string) bool {
 	if t.open.pending[raw] {
-		return
+		return false
 	}
 	t.open.leave(raw, true)
 	t.pending++
+	return true
+}
+
+// noteFired notes that a timer has fired.
+func (t *timers) noteFired(raw string) {
+	t.pending--
+	t.open.leave(raw, false)
+}
+
+// keep holds a pending timer in memory, if it is one of the next.
+func (t *timers) keep(raw string) {
 	if t.all || raw < t.horizon {
 		t.push(raw)
 		if len(t.heap) > 2*t.max {
@@ -98,6 +116,15 @@ func (t *timers) set(raw string) {
 
 // pop takes the first timer that is due at or before until.
 func (t *timers) pop(until int64) (string, bool, error) {
+	raw, due, err := t.takeDue(until)
+	if due {
+		t.noteFired(raw)
+	}
+	return raw, due, err
+}
+
+// takeDue is pop for a timer of which it is noted later that it fired.
+func (t *timers) takeDue(until int64) (string, bool, error) {
 	if len(t.heap) == 0 && !t.all {
 		if err := t.load(); err != nil {
 			return "", false, err
@@ -110,8 +137,6 @@ func (t *timers) pop(until int64) (string, bool, error) {
 	for len(t.heap) > 0 && t.heap[0] == raw { // the same timer set twice is one
 		t.take()
 	}
-	t.pending--
-	t.open.leave(raw, false)
 	return raw, true, nil
 }
 

@@ -113,7 +113,7 @@ func (p *Pipeline) addExperiments(o *Options) {
 	for _, name := range slices.Sorted(maps.Keys(o.Experiments)) {
 		x.running = append(x.running, o.Experiments[name])
 	}
-	x.stops = engine.AddStage[*event.Stop](p.Graph, "stop")
+	x.stops = engine.AddStage[*event.Stop](p.Graph, "stop").Alone() // persons look at what it keeps
 	totals := engine.AddStage[*experiment.Move](p.Graph, "experiment")
 	x.stopper = experiment.NewStopper()
 	x.stops.Use("experiment", x.stopper)

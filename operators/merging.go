@@ -55,8 +55,11 @@ type merger struct {
 
 // newMerger adds the stages that stand before that of the person.
 func newMerger(p *Pipeline, cacheMax int) *merger {
-	m := &merger{pipeline: p, cell: state.NewCell[identity]("identity/owner", cacheMax)}
-	m.targets = engine.AddStage[*merge](p.Graph, "merge-target")
+	m := &merger{pipeline: p, cell: state.NewPackedCell[identity]("identity/owner", cacheMax, nil)}
+	m.cell.Share(func(key string) bool { return key == anybody })
+	// A merge asks for several persons, each in turn, in stages that keep what stages after
+	// them use: it is rare, and goes alone.
+	m.targets = engine.AddStage[*merge](p.Graph, "merge-target").Alone()
 	m.olds = engine.AddStage[*merge](p.Graph, "merge-old")
 	m.owners = engine.AddStage[*merge](p.Graph, "merge-owner")
 	m.pointers = engine.AddStage[*merge](p.Graph, "merge-pointer")
@@ -250,13 +253,11 @@ func (handovers) Process(c *engine.Ctx, u *profile.Update) {
 	if u.Leave == nil {
 		return
 	}
-	u.Leave.Effect = strconv.FormatUint(c.NextRow(), 10)
-	body, err := json.Marshal(u.Leave)
-	if err != nil {
-		c.Fail(err)
-		return
-	}
-	c.Effect(EffectHandover, "handover/"+u.Leave.From, body) // not behind his mails, which wait for it
+	lane := "handover/" + u.Leave.From // not behind his mails, which wait for it
+	c.EffectOf(EffectHandover, lane, func(row uint64) ([]byte, error) {
+		u.Leave.Effect = strconv.FormatUint(row, 10)
+		return json.Marshal(u.Leave)
+	})
 }
 
 // handover takes the message of a handover: its row of the outbox is done with.

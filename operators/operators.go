@@ -57,8 +57,8 @@ type Pipeline struct {
 	recommender *recommend.Recommender
 	exclude     recommend.Exclude
 	never       map[string]bool
-	update      profile.Update // of the event that is being processed; used again for the next
-	link        profile.Link   // likewise
+	updates     [engine.SliceUnits]profile.Update // of the events that are being processed, by slot; used again
+	links       [engine.SliceUnits]profile.Link   // likewise
 	cache       itemCache
 	merger      *merger
 }
@@ -75,7 +75,7 @@ func Build(o Options) *Pipeline {
 	p.visitors = engine.AddStage[*profile.Link](p.Graph, "visitor")
 	p.merger = newMerger(p, o.PeopleMax)
 	p.people = engine.AddStage[*profile.Update](p.Graph, "person")
-	items := engine.AddLazyStage(p.Graph, "item", recommend.AppendTouch, recommend.TouchReader())
+	items := engine.AddLazyStageOf(p.Graph, "item", recommend.AppendTouch, recommend.TouchReader)
 
 	updater := profile.New(o.Profile)
 	p.recommender = recommend.New(o.Recommend)
@@ -149,11 +149,13 @@ func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
 	}
 	switch {
 	case visitor != "":
-		p.link.Begin(e, person)
-		p.visitors.Send(c, p.pseudonyms.Visitor(visitor), &p.link)
+		link := &p.links[c.Slot()]
+		link.Begin(e, person)
+		p.visitors.Send(c, p.pseudonyms.Visitor(visitor), link)
 	case person != "":
-		p.update.Begin(e)
-		p.merger.follow.Send(c, person, &p.update)
+		update := &p.updates[c.Slot()]
+		update.Begin(e)
+		p.merger.follow.Send(c, person, update)
 	}
 	if e.Kind == event.Alias {
 		p.merger.alias(c, e, person)
@@ -260,7 +262,7 @@ type addressBook struct {
 }
 
 func newAddressBook(people *engine.Stage[*profile.Update]) *addressBook {
-	return &addressBook{cell: state.NewCell[owner]("address/owner", 0), people: people}
+	return &addressBook{cell: state.NewPackedCell[owner]("address/owner", 0, nil), people: people}
 }
 
 // Process implements engine.Operator.

@@ -45,6 +45,9 @@ type Cell[T any, P Codec[T]] struct {
 	scratch []byte
 	part    []byte
 	seed    maphash.Seed
+	packed  *packed    // of a packed cell
+	spare   []*slot[T] // of a packed cell: to be used again
+	sharding[T, P]
 }
 
 // slot is one cached value.
@@ -58,6 +61,7 @@ type slot[T any] struct {
 	dirty   bool
 	used    bool // since the hand of the clock last passed
 	absent  bool // nothing is stored under the key
+	changed bool // of a packed cell: since it was packed last
 	value   T
 }
 
@@ -81,13 +85,29 @@ func NewLazyCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 	return c
 }
 
+// NewPackedCell makes a cell that keeps most of its values encoded, in blocks of bytes,
+// and only decodedMax of them decoded, 4,096 if that is 0: for many values of which one
+// event in a long time needs one. Cells share memory; nil is a budget of the cell's own.
+//
+// A value that Trim takes back is decoded anew into memory that another one used: what
+// Get answers must not be used, nor any slice of it, when the work that asked for it is
+// done. Strings may.
+func NewPackedCell[T any, P Codec[T]](name string, decodedMax int, memory *Memory) *Cell[T, P] {
+	if decodedMax <= 0 {
+		decodedMax = 4096 // what fits into the processor's cache: a few megabytes
+	}
+	c := NewCell[T, P](name, decodedMax)
+	c.packed = newPacked(memory)
+	return c
+}
+
 // Lazy tells whether the cell's values are written behind.
 func (c *Cell[T, P]) Lazy() bool { return c.lazy }
 
 // Applied is the number of the last message that changed the value of key in a lazy
 // cell, 0 for none.
 func (c *Cell[T, P]) Applied(key string) (uint64, error) {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return 0, err
 	}
@@ -97,7 +117,7 @@ func (c *Cell[T, P]) Applied(key string) (uint64, error) {
 // TouchLazy says that message number n, in the given epoch, changed the value of key
 // in a lazy cell.
 func (c *Cell[T, P]) TouchLazy(key string, n, epoch uint64) error {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return err
 	}
@@ -111,8 +131,13 @@ func (c *Cell[T, P]) TouchLazy(key string, n, epoch uint64) error {
 
 // Oldest is the epoch that made the oldest dirty value of a lazy cell dirty.
 func (c *Cell[T, P]) Oldest() (epoch uint64, dirty bool) {
+	c.all(func(s *Cell[T, P], _ int) {
+		if of, is := s.Oldest(); is && (!dirty || of < epoch) {
+			epoch, dirty = of, true
+		}
+	})
 	if len(c.dirty) == 0 {
-		return 0, false
+		return epoch, dirty
 	}
 	return c.dirty[0].since, true
 }
@@ -126,6 +151,14 @@ func (c *Cell[T, P]) Attach(r *Reader, id uint16) {
 	c.read, c.id = r, id
 }
 
+// Empty says, after Attach, that the store holds no value of the cell, so that a packed
+// one need not ask for each that is new.
+func (c *Cell[T, P]) Empty() {
+	if c.packed != nil {
+		c.packed.complete = true
+	}
+}
+
 // AppendKey appends the store's key of a cell's value.
 func AppendKey(dst []byte, id uint16, key string) []byte {
 	dst = append(dst, SpaceCells, KeyGroup(key))
@@ -134,10 +167,10 @@ func AppendKey(dst []byte, id uint16, key string) []byte {
 }
 
 // Get returns the value of key for reading and changing; a key without a value gets
-// the zero value. Call Touch after changing it. The pointer is good until the epoch
-// closes.
+// the zero value. Call Touch after changing it. The pointer is good until Trim or Evict
+// is called.
 func (c *Cell[T, P]) Get(key string) (P, error) {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +179,7 @@ func (c *Cell[T, P]) Get(key string) (P, error) {
 
 // Has tells whether key has a value, stored or made by Touch.
 func (c *Cell[T, P]) Has(key string) (bool, error) {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return false, err
 	}
@@ -156,7 +189,7 @@ func (c *Cell[T, P]) Has(key string) (bool, error) {
 // Touch says that the value of key was changed since Get, and is to be written with
 // this epoch.
 func (c *Cell[T, P]) Touch(key string) error {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return err
 	}
@@ -167,7 +200,7 @@ func (c *Cell[T, P]) Touch(key string) error {
 
 // Delete removes the value of key.
 func (c *Cell[T, P]) Delete(key string) error {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return err
 	}
@@ -181,6 +214,7 @@ func (c *Cell[T, P]) Delete(key string) error {
 const entryBytes = 64
 
 func (c *Cell[T, P]) mark(s *slot[T]) {
+	s.changed = true
 	if s.dirty {
 		return
 	}
@@ -198,7 +232,41 @@ func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
 		c.last = s
 		return s, nil
 	}
-	s := &slot[T]{key: string(append([]byte(nil), key...)), used: true}
+	s := c.newSlot(key)
+	if known, err := c.unpack(s); known || err != nil {
+		if err != nil {
+			return nil, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
+		}
+		c.keep(s)
+		return s, nil
+	}
+	if err := c.load(s); err != nil {
+		return nil, err
+	}
+	c.keep(s)
+	return s, nil
+}
+
+// newSlot is an empty slot for a key.
+func (c *Cell[T, P]) newSlot(key string) *slot[T] {
+	if n := len(c.spare); n > 0 {
+		s := c.spare[n-1]
+		c.spare = c.spare[:n-1]
+		s.key, s.used = string(append([]byte(nil), key...)), true
+		return s
+	}
+	return &slot[T]{key: string(append([]byte(nil), key...)), used: true}
+}
+
+func (c *Cell[T, P]) keep(s *slot[T]) {
+	c.values[s.key] = s
+	c.clock = append(c.clock, s)
+	c.last = s
+}
+
+// load reads a value from the store.
+func (c *Cell[T, P]) load(s *slot[T]) error {
+	key := s.key
 	var found bool
 	var err error
 	raw := AppendKey(c.scratch[:0], c.id, key)
@@ -206,36 +274,51 @@ func (c *Cell[T, P]) slot(key string) (*slot[T], error) {
 	raw, found, err = c.read.Get(raw, raw)
 	c.scratch = raw[:0]
 	if err != nil {
-		return nil, fmt.Errorf("cell %s: %w", c.name, err)
+		return fmt.Errorf("cell %s: %w", c.name, err)
 	}
 	s.absent = !found
 	if found {
 		if s.applied, err = c.decode(&s.value, raw[n:]); err != nil {
-			return nil, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
+			return fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
 		}
 		if p, ok := any(P(&s.value)).(Parted); ok {
 			err := readParts(p, c.id, s.key, c.read.Get, func(part []byte) { s.parts = append(s.parts, maphash.Bytes(c.seed, part)) })
 			if err != nil {
-				return nil, fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
+				return fmt.Errorf("cell %s holds a value that cannot be read: %w", c.name, err)
 			}
 		}
 		s.size = int32(min(len(raw)-n, 1<<30)) //nolint:gosec // bounded the line before
 	}
-	c.values[s.key] = s
-	c.clock = append(c.clock, s)
-	c.last = s
-	return s, nil
+	return nil
 }
 
-// Dirty is how many values wait to be written, and an estimate of their bytes.
-func (c *Cell[T, P]) Dirty() (values, bytes int) { return len(c.dirty), c.weight }
+// Dirty is about how many values wait to be written, and an estimate of their bytes.
+func (c *Cell[T, P]) Dirty() (values, bytes int) {
+	if c.shards == nil {
+		values = len(c.dirty)
+		if c.packed != nil {
+			values += len(c.packed.dirty)
+		}
+		return values, c.weight
+	}
+	c.all(func(s *Cell[T, P], _ int) {
+		v, b := s.Dirty()
+		values, bytes = values+v, bytes+b
+	})
+	return values, bytes
+}
 
 // Flush writes changed values into r, and forgets that they were changed: all of
 // them, or of a lazy cell those that became dirty in an epoch at or before until, and
 // at most about maxBytes, of which each value takes some for being an entry.
 func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 	n, start := 0, r.Bytes()
+	c.all(func(s *Cell[T, P], left int) { s.Flush(r, until, (maxBytes-(r.Bytes()-start))/left) })
 	for _, s := range c.dirty {
+		if !s.dirty { // it was packed, and is written from there
+			n++
+			continue
+		}
 		if c.lazy && (s.since > until || r.Bytes()-start+entryBytes*n >= maxBytes) {
 			break
 		}
@@ -245,6 +328,9 @@ func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 	rest := copy(c.dirty, c.dirty[n:])
 	clear(c.dirty[rest:])
 	c.dirty = c.dirty[:rest]
+	if c.packed != nil {
+		c.flushPacked(r)
+	}
 	if !c.lazy {
 		c.weight = 0
 	}
@@ -290,7 +376,13 @@ var errNumber = errors.New("the number of the last message is damaged")
 // cached. A value stays while it is dirty or its record is younger than visible, the
 // newest epoch that the reader sees: the store would answer with an older one.
 func (c *Cell[T, P]) Evict(visible uint64) {
+	c.all(func(s *Cell[T, P], _ int) { s.Evict(visible) })
 	c.last = nil
+	if c.packed != nil {
+		c.Trim()
+		c.packed.evict(visible)
+		return
+	}
 	passes := 2 * len(c.clock)
 	for len(c.values) > c.max && passes > 0 {
 		passes--
@@ -311,8 +403,16 @@ func (c *Cell[T, P]) Evict(visible uint64) {
 	}
 }
 
-// Cached is the number of decoded values in memory.
-func (c *Cell[T, P]) Cached() int { return len(c.values) }
+// Cached is the number of values in memory, of a packed cell of those without a value as
+// well.
+func (c *Cell[T, P]) Cached() int {
+	n := len(c.values)
+	if c.packed != nil {
+		n = max(n, c.packed.n)
+	}
+	c.all(func(s *Cell[T, P], _ int) { n += s.Cached() })
+	return n
+}
 
 // View reads the committed value of key from a snapshot. Safe for concurrent use.
 func (c *Cell[T, P]) View(v *Snapshot, key string) (T, bool, error) {

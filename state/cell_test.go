@@ -18,11 +18,13 @@ type cellWorld struct {
 	committed map[string]string // as the store holds
 	epoch     uint64
 	visible   uint64 // what the reader sees
+	packed    bool
+	memory    int64 // of a packed cell
 }
 
-func newCellWorld(t interface{ Fatal(...any) }, cacheMax int) *cellWorld {
+func newCellWorld(t interface{ Fatal(...any) }, cacheMax int, memory int64) *cellWorld {
 	s := open(t, Options{})
-	w := &cellWorld{store: s, read: s.NewReader(), live: map[string]string{}, committed: map[string]string{}}
+	w := &cellWorld{store: s, read: s.NewReader(), live: map[string]string{}, committed: map[string]string{}, packed: memory > 0, memory: memory}
 	w.reopen(cacheMax)
 	return w
 }
@@ -33,8 +35,15 @@ func (w *cellWorld) close() {
 }
 
 func (w *cellWorld) reopen(cacheMax int) {
-	w.cell = NewCell[words]("words", cacheMax)
+	if w.packed {
+		w.cell = NewPackedCell[words]("words", cacheMax, NewMemory(w.memory))
+	} else {
+		w.cell = NewCell[words]("words", cacheMax)
+	}
 	w.cell.Attach(w.read, 7)
+	if w.epoch == 0 {
+		w.cell.Empty()
+	}
 	w.live = maps.Clone(w.committed)
 }
 
@@ -119,7 +128,8 @@ func (w *cellWorld) check(t *rapid.T) {
 // seen outside is the map as of the last commit.
 func TestCellAgainstMap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newCellWorld(t, rapid.IntRange(1, 4).Draw(t, "cache"))
+		memory := rapid.SampledFrom([]int64{0, 1, 300, 1 << 20}).Draw(t, "packed memory")
+		w := newCellWorld(t, rapid.IntRange(1, 4).Draw(t, "cache"), memory)
 		defer w.close()
 		key := rapid.SampledFrom([]string{"", "a", "a/cart", "b", "c\x00d", "e", "f"})
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
@@ -131,6 +141,8 @@ func TestCellAgainstMap(t *testing.T) {
 				w.commit(t)
 				w.visible = w.epoch
 				w.reopen(rapid.IntRange(1, 4).Draw(t, "cache"))
+			case 3:
+				w.cell.Trim()
 			default:
 				w.change(t, key.Draw(t, "key"))
 			}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"hash/maphash"
 	"math"
 	"slices"
 	"strings"
@@ -14,10 +15,9 @@ import (
 // version is a committed value that stands in the epoch log and not yet in Badger.
 type version struct {
 	segment *segment
-	at      int64    // of the value in the segment, -1: the key was removed
-	size    int32    // of the value
-	number  uint64   // of its record
-	prev    *version // what an older snapshot sees
+	at      int64  // of the value in the segment, -1: the key was removed
+	size    int32  // of the value
+	number  uint64 // of its record
 }
 
 // keyMerged holds the number of the last record that moved to Badger. It stands in a
@@ -25,14 +25,55 @@ type version struct {
 var keyMerged = []byte("\x00merged") //nolint:gochecknoglobals // constant
 
 // overlay is what the epoch log holds and Badger does not, by space and, in those spaces
-// that have them, by key group: a scan looks at no more than it must.
-type overlay [1 << 11]map[string]*version
+// that have them, by key group: a scan looks at no more than it must. There are about as
+// many versions in it as changed lately; like packed values they stand in blocks that the
+// collector need not look into.
+type overlay struct {
+	shards [shardCount]packedTable
+	slabs  slabs
+	seed   maphash.Seed
+}
+
+const shardCount = 1 << 11
+
+// A version is a block: key length(2) class(1) -(1) size(4) at(8) number(8) segment(8)
+// prev(8) key. prev is the place of what an older snapshot sees, a block without a key,
+// or 0.
+const headVersion = 40
+
+type versionBlock struct{ b []byte }
+
+func (v versionBlock) keyLen() int { return int(binary.LittleEndian.Uint16(v.b)) }
+func (v versionBlock) key() []byte { return v.b[headVersion : headVersion+v.keyLen()] }
+func (v versionBlock) class() byte { return v.b[2] }
+func (v versionBlock) at() int64 {
+	return int64(binary.LittleEndian.Uint64(v.b[8:])) //nolint:gosec // it was one
+}
+func (v versionBlock) number() uint64  { return binary.LittleEndian.Uint64(v.b[16:]) }
+func (v versionBlock) segment() uint64 { return binary.LittleEndian.Uint64(v.b[24:]) }
+func (v versionBlock) prev() place     { return place(binary.LittleEndian.Uint64(v.b[32:])) }
+func (v versionBlock) setPrev(p place) { binary.LittleEndian.PutUint64(v.b[32:], uint64(p)) }
+func (v versionBlock) set(to version, prev place) {
+	binary.LittleEndian.PutUint32(v.b[4:], uint32(to.size)) //nolint:gosec // not negative
+	binary.LittleEndian.PutUint64(v.b[8:], uint64(to.at))   //nolint:gosec // read back as it was
+	binary.LittleEndian.PutUint64(v.b[16:], to.number)
+	binary.LittleEndian.PutUint64(v.b[24:], to.segment.id)
+	v.setPrev(prev)
+}
+
+// version is what a block says.
+func (s *Store) version(v versionBlock) version {
+	return version{
+		segment: s.wal.segment(v.segment()), at: v.at(), number: v.number(),
+		size: int32(binary.LittleEndian.Uint32(v.b[4:])), //nolint:gosec // it was one
+	}
+}
 
 // shardOf is where the keys that begin with prefix stand: in the shards from one to
 // before the other.
 func shardOf(prefix []byte) (from, to int) {
 	if len(prefix) == 0 {
-		return 0, len(overlay{})
+		return 0, shardCount
 	}
 	space := int(prefix[0]&7) << 8
 	switch {
@@ -45,37 +86,72 @@ func shardOf(prefix []byte) (from, to int) {
 	}
 }
 
-func (o *overlay) get(key []byte) *version {
+func (o *overlay) block(p place) versionBlock { return versionBlock{o.slabs.block(p)} }
+
+// locate is the table and the tag of a key.
+func (o *overlay) locate(key []byte) (*packedTable, uint64) {
 	at, _ := shardOf(key)
-	return o[at][string(key)]
+	return &o.shards[at], maphash.Bytes(o.seed, key) & tagMask
 }
 
-func (o *overlay) set(key []byte, v version) {
-	at, _ := shardOf(key)
-	if o[at] == nil {
-		o[at] = make(map[string]*version)
+// find is where in t the newest version of key stands, or -1.
+func (o *overlay) find(t *packedTable, tag uint64, key []byte) int {
+	if t.n == 0 {
+		return -1
 	}
-	o[at][string(key)] = &v
+	mask := uint64(len(t.words) - 1) //nolint:gosec // a power of two
+	for i := tag & mask; t.words[i] != 0; i = (i + 1) & mask {
+		if w := t.words[i]; w>>1&tagMask == tag && bytes.Equal(o.block(placeOf(w)).key(), key) {
+			return int(i) //nolint:gosec // below the length
+		}
+	}
+	return -1
+}
+
+// newest is the newest version of a key.
+func (o *overlay) newest(key []byte) (versionBlock, bool) {
+	t, tag := o.locate(key)
+	i := o.find(t, tag, key)
+	if i < 0 {
+		return versionBlock{}, false
+	}
+	return o.block(placeOf(t.words[i])), true
+}
+
+// add makes a block for a version; key is nil for an older one.
+func (o *overlay) add(key []byte, v version, prev place) place {
+	p, class := o.slabs.take(headVersion + len(key))
+	b := o.block(p)
+	binary.LittleEndian.PutUint16(b.b, uint16(len(key))) //nolint:gosec // see keyMax
+	b.b[2] = class
+	b.set(v, prev)
+	copy(b.b[headVersion:], key)
+	return p
 }
 
 // note makes a committed change visible. The lock is held.
 func (s *Store) note(key []byte, v version) {
-	old := s.over.get(key)
-	if old == nil {
-		s.over.set(key, v)
+	t, tag := s.over.locate(key)
+	i := s.over.find(t, tag, key)
+	if i < 0 {
+		t.insert(wordOf(s.over.add(key, v, 0), tag))
 		return
 	}
-	v.prev = old.prev
-	if s.sees(old.number, v.number) {
-		v.prev = new(*old)
+	b := s.over.block(placeOf(t.words[i]))
+	prev := b.prev()
+	if s.sees(b.number(), v.number) {
+		prev = s.over.add(nil, s.version(b), prev)
 	}
-	*old = v
-	for p := old; p.prev != nil; { // drop what nobody sees any more
-		if s.sees(p.prev.number, p.number) {
-			p = p.prev
-		} else {
-			p.prev = p.prev.prev
+	b.set(v, prev)
+	for b.prev() != 0 { // drop what nobody sees any more
+		older := s.over.block(b.prev())
+		if s.sees(older.number(), b.number()) {
+			b = older
+			continue
 		}
+		next, gone := older.prev(), b.prev()
+		s.over.slabs.give(gone, older.class())
+		b.setPrev(next)
 	}
 }
 
@@ -89,14 +165,27 @@ func (s *Store) sees(number, next uint64) bool {
 	return false
 }
 
-// find answers the version of key that a snapshot of that number sees, nil when Badger
-// has it, or nobody. The lock is held.
-func (s *Store) find(key []byte, number uint64) *version {
-	v := s.over.get(key)
-	for v != nil && v.number > number {
-		v = v.prev
+// find answers the version of key that a snapshot of that number sees; there is none when
+// Badger has it, or nobody. The lock is held.
+func (s *Store) find(key []byte, number uint64) (version, bool) {
+	b, ok := s.over.newest(key)
+	if !ok {
+		return version{}, false
 	}
-	return v
+	return s.seen(b, number)
+}
+
+// seen is what a snapshot of that number sees of a key's versions, of which b is the
+// newest.
+func (s *Store) seen(b versionBlock, number uint64) (version, bool) {
+	for b.number() > number {
+		p := b.prev()
+		if p == 0 {
+			return version{}, false
+		}
+		b = s.over.block(p)
+	}
+	return s.version(b), true
 }
 
 // replay reads the epoch log into memory when the store opens.
@@ -205,8 +294,8 @@ func (s *Store) merge(seg *segment) error {
 	var failed error
 	_, _, err := seg.each(false, func(number uint64, key, value []byte, at int64) {
 		s.mu.RLock()
-		v := s.over.get(key)
-		valid := v != nil && v.segment == seg && v.number == number && v.at == at
+		b, ok := s.over.newest(key)
+		valid := ok && b.segment() == seg.id && b.number() == number && b.at() == at
 		s.mu.RUnlock()
 		if valid && failed == nil {
 			moved = append(moved, &entry{key, value, at})
@@ -247,10 +336,10 @@ func (s *Store) forget(seg *segment, moved []*entry) error {
 	s.mu.Lock()
 	s.baseTs++
 	for _, e := range moved {
-		if v := s.over.get(e.key); v != nil && v.segment == seg && v.at == e.at {
-			at, _ := shardOf(e.key)
-			delete(s.over[at], string(e.key))
-		}
+		s.over.drop(e.key, seg.id, e.at)
+	}
+	if len(s.snapshots) > 0 { // one may see what a newer version hid
+		s.wal.retired = append(s.wal.retired, seg)
 	}
 	s.wal.segments = slices.Clone(s.wal.segments[1:])
 	oldest := s.baseTs
@@ -268,6 +357,26 @@ func (s *Store) forget(seg *segment, moved []*entry) error {
 	return nil
 }
 
+// drop takes a key's versions out if the newest one still stands there.
+func (o *overlay) drop(key []byte, segment uint64, at int64) {
+	t, tag := o.locate(key)
+	i := o.find(t, tag, key)
+	if i < 0 {
+		return
+	}
+	p := placeOf(t.words[i])
+	if b := o.block(p); b.segment() != segment || b.at() != at {
+		return
+	}
+	t.remove(i)
+	for p != 0 {
+		b := o.block(p)
+		next := b.prev()
+		o.slabs.give(p, b.class())
+		p = next
+	}
+}
+
 // found is a key of a scan that the epoch log holds.
 type found struct {
 	key string
@@ -282,18 +391,18 @@ func (s *Store) within(snap *Snapshot, prefix, from []byte) (list []found, mem m
 		return nil, nil, 0, ErrTooOld
 	}
 	mem = make(map[*segment][]byte)
-	p, f := string(prefix), string(from)
 	first, end := shardOf(prefix)
-	for _, shard := range s.over[first:end] {
-		for key, v := range shard {
-			if !strings.HasPrefix(key, p) || key < f {
+	for shard := first; shard < end; shard++ {
+		for _, word := range s.over.shards[shard].words {
+			if word == 0 {
 				continue
 			}
-			for v != nil && v.number > snap.number {
-				v = v.prev
+			b := s.over.block(placeOf(word))
+			if key := b.key(); !bytes.HasPrefix(key, prefix) || bytes.Compare(key, from) < 0 {
+				continue
 			}
-			if v != nil {
-				list = append(list, found{key, *v})
+			if v, ok := s.seen(b, snap.number); ok {
+				list = append(list, found{string(b.key()), v})
 				mem[v.segment] = v.segment.mem
 			}
 		}

@@ -9,9 +9,10 @@ type Record struct {
 	buf   []byte
 }
 
+// op is a change: places in the record's buffer, which is far below 4 GiB.
 type op struct {
-	key, keyLen int
-	val, valLen int
+	key, keyLen uint32
+	val, valLen uint32
 	del         bool
 }
 
@@ -21,7 +22,7 @@ func (r *Record) Put(key, value []byte) {
 	r.buf = append(r.buf, key...)
 	v := len(r.buf)
 	r.buf = append(r.buf, value...)
-	r.ops = append(r.ops, op{key: k, keyLen: len(key), val: v, valLen: len(value)})
+	r.ops = append(r.ops, op{key: uint32(k), keyLen: uint32(len(key)), val: uint32(v), valLen: uint32(len(value))}) //nolint:gosec // see op
 }
 
 // PutFunc sets key to what fill appends.
@@ -30,7 +31,7 @@ func (r *Record) PutFunc(key []byte, fill func(dst []byte) []byte) int {
 	r.buf = append(r.buf, key...)
 	v := len(r.buf)
 	r.buf = fill(r.buf)
-	r.ops = append(r.ops, op{key: k, keyLen: len(key), val: v, valLen: len(r.buf) - v})
+	r.ops = append(r.ops, op{key: uint32(k), keyLen: uint32(len(key)), val: uint32(v), valLen: uint32(len(r.buf) - v)}) //nolint:gosec // see op
 	return len(r.buf) - v
 }
 
@@ -38,7 +39,7 @@ func (r *Record) PutFunc(key []byte, fill func(dst []byte) []byte) int {
 func (r *Record) Delete(key []byte) {
 	k := len(r.buf)
 	r.buf = append(r.buf, key...)
-	r.ops = append(r.ops, op{key: k, keyLen: len(key), del: true})
+	r.ops = append(r.ops, op{key: uint32(k), keyLen: uint32(len(key)), del: true}) //nolint:gosec // see op
 }
 
 // Len is the number of changes, Bytes their size.

@@ -38,6 +38,9 @@ func (v *Snapshot) Close() {
 	s.mu.Lock()
 	delete(s.snapshots, v)
 	delete(s.readers, v)
+	if len(s.snapshots) == 0 {
+		s.wal.retired = nil
+	}
 	s.mu.Unlock()
 	if v.txn != nil {
 		v.txn.Discard()
@@ -48,19 +51,18 @@ func (v *Snapshot) Close() {
 // Get appends the value of key to dst and says whether there is one.
 func (v *Snapshot) Get(dst, key []byte) ([]byte, bool, error) {
 	s := v.store
-	var at version
 	var mem []byte
 	s.mu.RLock()
-	in := s.find(key, v.number)
-	if in != nil {
-		at, mem = *in, in.segment.mem
+	at, in := s.find(key, v.number)
+	if in {
+		mem = at.segment.mem
 	}
 	ts, old := s.baseTs, v.old
 	s.mu.RUnlock()
 	if old {
 		return dst, false, ErrTooOld
 	}
-	if in == nil {
+	if !in {
 		return v.base(dst, key, ts)
 	}
 	if at.at < 0 {

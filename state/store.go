@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,7 @@ func Open(o Options) (*Store, error) {
 		wake: make(chan struct{}, 1), merged: make(chan struct{}),
 	}
 	s.room = sync.NewCond(s.mu.RLocker())
+	s.over.slabs, s.over.seed = newSlabs(s, NewMemory(0)), maphash.MakeSeed()
 	if err := s.openLog(o); err != nil {
 		return nil, errors.Join(err, s.closeFiles())
 	}
@@ -244,6 +246,11 @@ func (s *Store) Commit(ctx context.Context, r *Record) error {
 	}
 	if len(r.ops) > changesMax || len(r.buf) > recordMax/2 {
 		return fmt.Errorf("a commit of %d changes, %d bytes is over the limit", len(r.ops), len(r.buf))
+	}
+	for i := range r.ops {
+		if n := r.ops[i].keyLen; n > keyMax {
+			return fmt.Errorf("a commit has a key of %d bytes, at most %d can be", n, keyMax)
+		}
 	}
 	s.mu.RLock() // merging takes segments away meanwhile
 	seg := s.wal.active()

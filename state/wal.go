@@ -53,6 +53,7 @@ type wal struct {
 	disk     Disk
 	sync     bool
 	segments []*segment // oldest first; the last one is appended to
+	retired  []*segment // moved to Badger, and perhaps read by a snapshot
 	number   uint64     // of the last record
 	head     []byte     // memory for encode
 }
@@ -62,6 +63,19 @@ func (w *wal) bytes() (n int64) {
 		n += s.size
 	}
 	return n
+}
+
+// segment is the segment of a number, which there is, or was while a snapshot read it.
+func (w *wal) segment(id uint64) *segment {
+	if at := id - w.segments[0].id; at < uint64(len(w.segments)) && w.segments[at].id == id {
+		return w.segments[at]
+	}
+	for _, s := range slices.Concat(w.segments, w.retired) {
+		if s.id == id {
+			return s
+		}
+	}
+	panic("BUG: a version stands in a segment that is gone")
 }
 
 // active is the segment that is appended to.
@@ -122,6 +136,7 @@ func (w *wal) encode(r *Record) []byte {
 const (
 	recordMax  = 256 << 20
 	changesMax = 1 << 20
+	keyMax     = 65_000 // as Badger's
 )
 
 // write appends to a segment's file. After an error the file is as before.

@@ -12,6 +12,7 @@ import (
 	netmail "net/mail"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -52,6 +53,7 @@ type settings struct {
 	logAge     time.Duration
 	reserve    int64 // bytes that must stay free on the disk
 	memory     int64 // bytes to stay below; 0 for the default
+	workers    int   // goroutines that run the graph; 0 for as many as suit the machine
 	drain      time.Duration
 	once       bool
 	acceptGap  bool
@@ -371,7 +373,8 @@ func (a *app) openEngine(ctx context.Context) error {
 			experiment.EffectStop:      operators.StopHandler(a.publishStop),
 			operators.EffectHandover:   operators.NewHandover(a.pipeline, operators.HandoverOptions{Publish: a.publishHandover, Suppress: a.suppressToo}),
 		},
-		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain, AcceptGap: a.s.acceptGap,
+		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain,
+		Parallel: cmp.Or(a.s.workers, engine.ParallelFor(runtime.GOMAXPROCS(0))), AcceptGap: a.s.acceptGap,
 		Once: a.s.once, LogEnd: a.logEnd, Speed: a.s.speed, MayCommit: a.diskRoom, Logger: a.log,
 	}
 	if !a.s.once {

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +52,7 @@ func (steps) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 
 // rig is the real operators in a real engine.
 type rig struct {
+	mu      sync.Mutex // of reasons
 	graph   *engine.Graph
 	desk    *experiment.Desk
 	totals  *experiment.Totals
@@ -64,7 +66,10 @@ type person struct{ rig *rig }
 func (p person) Process(c *engine.Ctx, s *step) {
 	if s.Decide != "" {
 		d := event.Decision{ID: s.Decide, Pipeline: "p", Decided: s.At}
-		p.rig.reasons[s.Decide] = p.rig.desk.Enrol(c, &d, nil) + "/" + d.Variant
+		why := p.rig.desk.Enrol(c, &d, nil) + "/" + d.Variant
+		p.rig.mu.Lock()
+		p.rig.reasons[s.Decide] = why
+		p.rig.mu.Unlock()
 	}
 	if s.Outcome != nil {
 		p.rig.desk.Observe(c, s.Mail, *s.Outcome)
@@ -88,7 +93,7 @@ func newRig(running map[string]*experiment.Running, cache int) *rig {
 		}
 	})
 	people = engine.AddStage[*step](r.graph, "person")
-	stops = engine.AddStage[*event.Stop](r.graph, "stop")
+	stops = engine.AddStage[*event.Stop](r.graph, "stop").Alone()
 	totals = engine.AddStage[*experiment.Move](r.graph, "experiment")
 	r.stopper = experiment.NewStopper()
 	r.desk = experiment.NewDesk(running, r.stopper, totals, cache)
@@ -150,8 +155,8 @@ type processed struct {
 
 // cut is how a log is processed, which must not change what comes of it.
 type cut struct {
-	Epoch, Cache, Crash int
-	Stops               bool // a stop goes into the log, as in the program
+	Epoch, Cache, Crash, Parallel int
+	Stops                         bool // a stop goes into the log, as in the program
 }
 
 var errCrash = errors.New("crash")
@@ -188,7 +193,7 @@ func process(t rapid.TB, running map[string]*experiment.Running, all []step, c c
 	for crash := c.Crash; ; crash = 0 {
 		last = newRig(running, c.Cache)
 		o := engine.Options{
-			Source: log, Store: store, Decoder: steps{}, Graph: last.graph, EpochEvents: c.Epoch, Once: true, LogEnd: log.Last, OutOfOrder: time.Minute,
+			Source: log, Store: store, Decoder: steps{}, Graph: last.graph, EpochEvents: c.Epoch, Parallel: c.Parallel, Once: true, LogEnd: log.Last, OutOfOrder: time.Minute,
 			Handlers: map[string]engine.Handler{experiment.EffectStop: func(_ context.Context, _ *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
 				var s event.Stop
 				if err := json.Unmarshal(row.Body, &s); err != nil {
@@ -366,7 +371,7 @@ func TestEngineSameSums(t *testing.T) {
 		model(t, r, decisions, outcomes, want)
 		shuffled := slices.Clone(outcomes)
 		rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		c := cut{Epoch: rapid.IntRange(1, 30).Draw(t, "epoch"), Cache: rapid.IntRange(1, 8).Draw(t, "cache"), Crash: rapid.IntRange(0, 9).Draw(t, "crash")}
+		c := cut{Epoch: rapid.IntRange(1, 30).Draw(t, "epoch"), Cache: rapid.IntRange(1, 8).Draw(t, "cache"), Crash: rapid.IntRange(0, 9).Draw(t, "crash"), Parallel: rapid.IntRange(1, 4).Draw(t, "goroutines")}
 		a, b := want.read(r.Key()), process(t, running, append(slices.Clone(decisions), shuffled...), c).read(r.Key())
 		if !slices.Equal(a.Tally.Cells, b.Tally.Cells) {
 			t.Fatalf("%+v: sums differ", c)

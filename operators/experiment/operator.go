@@ -35,13 +35,12 @@ type Desk struct {
 	running map[string]*Running // by pipeline
 	byKey   map[string]*Running
 	totals  *engine.Stage[*Move]
-	move    Move // used again
 }
 
 // NewDesk makes a desk for the experiments of pipelines; it sends to the experiment stage.
 func NewDesk(running map[string]*Running, stops *Stopper, totals *engine.Stage[*Move], cacheMax int) *Desk {
 	d := &Desk{
-		Cell: state.NewCell[Enrolments]("person/experiment", cacheMax), stops: stops.Cell, running: running,
+		Cell: state.NewPackedCell[Enrolments]("person/experiment", cacheMax, nil), stops: stops.Cell, running: running,
 		byKey: make(map[string]*Running), totals: totals,
 	}
 	for _, r := range running {
@@ -142,16 +141,15 @@ func (d *Desk) change(c *engine.Ctx, r *Running, e *Enrolment, happens func(*Uni
 	if u.Exposed && u.Closed == nil && c.Watermark() > u.At+r.span() {
 		u.Close(r.Metrics)
 	}
-	m := &d.move
-	*m = Move{Arm: -1, Before: m.Before[:0], After: m.After[:0]}
-	before := r.values(u, m.Before)
+	m := &Move{Arm: -1}
+	before := r.values(u, nil)
 	switch err := happens(u); {
 	case errors.Is(err, ErrLate):
 		m.Late = 1
 	case err != nil:
 		m.TooMany = 1
 	}
-	after := r.values(u, m.After)
+	after := r.values(u, nil)
 	m.Arm, m.Before, m.After = u.Arm, before, after
 	if before == nil && after != nil {
 		m.At = u.At
@@ -160,8 +158,7 @@ func (d *Desk) change(c *engine.Ctx, r *Running, e *Enrolment, happens func(*Uni
 	d.totals.Send(c, r.Key(), m)
 }
 
-// values is what a unit adds to each metric, in the memory of dst; nil if it does not
-// count.
+// values is what a unit adds to each metric, behind dst; nil if it does not count.
 func (r *Running) values(u *Unit, dst []Values) []Values {
 	if !u.Exposed || u.Crossed || u.Arm < 0 || u.Arm >= len(r.arms) {
 		return nil
@@ -271,7 +268,9 @@ type Stopper struct {
 
 // NewStopper makes the operator.
 func NewStopper() *Stopper {
-	return &Stopper{Cell: state.NewCell[Stops]("stop/experiment", 0)}
+	cell := state.NewCell[Stops]("stop/experiment", 0)
+	cell.Share(func(string) bool { return true })
+	return &Stopper{Cell: cell}
 }
 
 // Process implements engine.Operator.

@@ -155,12 +155,8 @@ func appendAffinities(b []byte, a []Affinity) []byte {
 	return b
 }
 
-func readAffinities(w *Wire) []Affinity {
-	n := w.Len(MaxAffinities, 9)
-	if n == 0 {
-		return nil
-	}
-	a := make([]Affinity, n)
+func readAffinities(w *Wire, a []Affinity) []Affinity {
+	a = resize(a, w.Len(MaxAffinities, 9))
 	for i := range a {
 		a[i] = Affinity{Name: w.String(), score: w.Float()}
 		a[i].hash = fnv1a(fnvOffset, a[i].Name)
@@ -229,10 +225,7 @@ func (p *Person) appendOrders(b []byte) []byte {
 }
 
 func (p *Person) readOrders(w *Wire) {
-	n := w.Len(MaxOrders, 11)
-	if n > 0 {
-		p.Orders = make([]Order, n)
-	}
+	p.Orders = resize(p.Orders, w.Len(MaxOrders, 11))
 	for i := range p.Orders {
 		o := &p.Orders[i]
 		o.Hash, o.At, o.Value = w.Fixed64(), p.readTime(w), event.Money(w.Varint())
@@ -332,14 +325,42 @@ func (p *Person) readCart(w *Wire) Cart {
 // DecodeFrom replaces the picture by its stored form. It answers ErrNewer or
 // ErrDamaged, wrapped with the facts; the picture is then empty. It keeps nothing of b.
 func (p *Person) DecodeFrom(b []byte) error {
-	*p = Person{}
-	w, _ := ReadWire(b, schema)
-	p.read(w)
+	p.Reset()
+	var w Wire
+	w.Begin(string(b), schema)
+	p.read(&w)
 	if err := w.Err(); err != nil {
 		*p = Person{}
 		return err
 	}
 	return nil
+}
+
+// Reset makes the picture that of a person of whom nothing is known. It keeps the memory
+// of its lists, which must not be used any more. It implements state.Reusable.
+func (p *Person) Reset() {
+	*p = Person{
+		Kinds: resize(p.Kinds, 0), Carts: resize(p.Carts, 0), Viewed: resize(p.Viewed, 0), Bought: resize(p.Bought, 0),
+		Categories: resize(p.Categories, 0), Brands: resize(p.Brands, 0), Hours: resize(p.Hours, 0), Orders: resize(p.Orders, 0),
+		seen: memory{tags: resize(p.seen.tags, 0), rest: resize(p.seen.rest, 0)},
+	}
+}
+
+// spareMax is how many elements' memory an empty list keeps.
+const spareMax = 64
+
+// resize is a list of n zero elements, in the memory of an old one if that will do.
+func resize[T any](old []T, n int) []T {
+	clear(old)
+	switch {
+	case n > cap(old):
+		return make([]T, n)
+	case n == 0 && cap(old) > spareMax:
+		return nil
+	}
+	old = old[:n]
+	clear(old)
+	return old
 }
 
 func (p *Person) read(w *Wire) {
@@ -348,18 +369,14 @@ func (p *Person) read(w *Wire) {
 	p.Currency, p.Flags = w.String(), event.Flags(w.Int(1<<16-1))
 	p.decay.ReadFrom(w)
 	p.Revenue, p.Refunded = event.Money(w.Varint()), event.Money(w.Varint())
-	if n := w.Len(128, 11); n > 0 {
-		p.Kinds = make([]KindStat, n)
-	}
+	p.Kinds = resize(p.Kinds, w.Len(128, 11))
 	for i := range p.Kinds {
 		p.Kinds[i] = p.readKind(w)
 		if i > 0 && p.Kinds[i].Kind <= p.Kinds[i-1].Kind {
 			w.fail("kinds out of order")
 		}
 	}
-	if n := w.Len(MaxViewed, 3); n > 0 {
-		p.Viewed = make([]Viewed, n)
-	}
+	p.Viewed = resize(p.Viewed, w.Len(MaxViewed, 3))
 	for i := range p.Viewed {
 		v := &p.Viewed[i]
 		v.ID = w.String()
@@ -367,23 +384,19 @@ func (p *Person) read(w *Wire) {
 		v.Price, v.HasPrice = readPrice(w)
 		v.At = p.readTime(w)
 	}
-	if n := w.Len(MaxBought, 2); n > 0 {
-		p.Bought = make([]Bought, n)
-	}
+	p.Bought = resize(p.Bought, w.Len(MaxBought, 2))
 	for i := range p.Bought {
 		p.Bought[i] = Bought{w.String(), p.readTime(w)}
 		if i > 0 && p.Bought[i].ID <= p.Bought[i-1].ID {
 			w.fail("bought items out of order")
 		}
 	}
-	p.Categories, p.Brands = readAffinities(w), readAffinities(w)
+	p.Categories, p.Brands = readAffinities(w, p.Categories), readAffinities(w, p.Brands)
 	p.readRest(w)
 }
 
 func (p *Person) readRest(w *Wire) {
-	if n := w.Len(168, 2); n > 0 {
-		p.Hours = make([]Hour, n)
-	}
+	p.Hours = resize(p.Hours, w.Len(168, 2))
 	for i := range p.Hours {
 		p.Hours[i] = Hour{w.Byte(), uint16(w.Int(1<<16 - 1))}
 		if p.Hours[i].Hour >= 168 || i > 0 && p.Hours[i].Hour <= p.Hours[i-1].Hour {
@@ -392,9 +405,7 @@ func (p *Person) readRest(w *Wire) {
 	}
 	p.readTraits(w)
 	p.readOrders(w)
-	if n := w.Len(MaxCarts, 8); n > 0 {
-		p.Carts = make([]Cart, n)
-	}
+	p.Carts = resize(p.Carts, w.Len(MaxCarts, 8))
 	for i := range p.Carts {
 		p.Carts[i] = p.readCart(w)
 		if i > 0 && p.Carts[i].ID <= p.Carts[i-1].ID {
@@ -402,7 +413,7 @@ func (p *Person) readRest(w *Wire) {
 		}
 	}
 	p.missing = w.Int(MaxSeen / seenPart)
-	p.seen = readSeen(w, MaxSeen)
+	p.seen = readSeen(w, MaxSeen, p.seen)
 	for _, n := range p.Lost.all() {
 		*n = uint32(w.Int(1<<32 - 1))
 	}

@@ -47,7 +47,7 @@ type Keeper struct {
 
 // NewKeeper makes the operator.
 func NewKeeper(u *Updater, cacheMax int) *Keeper {
-	return &Keeper{Cell: state.NewCell[Person]("person/profile", cacheMax), updater: u}
+	return &Keeper{Cell: state.NewPackedCell[Person]("person/profile", cacheMax, nil), updater: u}
 }
 
 // Process implements engine.Operator.
@@ -102,7 +102,7 @@ type Visitors struct {
 
 // NewVisitors makes the operator; it sends to the person stage.
 func NewVisitors(u *Updater, person *engine.Stage[*Update], cacheMax int) *Visitors {
-	return &Visitors{Cell: state.NewCell[Visitor]("visitor/link", cacheMax), updater: u, person: person}
+	return &Visitors{Cell: state.NewPackedCell[Visitor]("visitor/link", cacheMax, nil), updater: u, person: person}
 }
 
 // Process implements engine.Operator.

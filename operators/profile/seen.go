@@ -26,7 +26,7 @@ func (p *Person) Missing() int { return p.missing }
 // implements state.Parted.
 func (p *Person) DecodePart(n int, b []byte) error {
 	w, _ := ReadWire(b, schema)
-	seen := readSeen(w, seenPart)
+	seen := readSeen(w, seenPart, memory{})
 	if seen.len() != seenPart || p.seen.len() < n*seenPart || p.seen.len()+seenPart > MaxSeen {
 		w.fail("part of the wrong size")
 	}
@@ -58,13 +58,11 @@ func (p *Person) appendSeen(b []byte, from, to int) []byte {
 	return b
 }
 
-// readSeen reads what appendSeen wrote, at most limit messages.
-func readSeen(w *Wire, limit int) memory {
+// readSeen reads what appendSeen wrote, at most limit messages, into the memory of an old
+// one.
+func readSeen(w *Wire, limit int, old memory) memory {
 	n := w.Len(limit, messageBits/8)
-	if n == 0 {
-		return memory{}
-	}
-	m := memory{tags: make([]byte, 0, n), rest: make([]remembered, 0, n)}
+	m := memory{tags: resize(old.tags, n)[:0], rest: resize(old.rest, n)[:0]}
 	hour := int64(0)
 	for m.len() < n && w.err == nil {
 		hour = min(max(hour+w.Varint(), 0), 1<<32-1)

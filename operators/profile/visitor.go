@@ -36,12 +36,18 @@ func (v *Visitor) Missing() int { return v.Person.Missing() }
 // DecodePart implements state.Parted.
 func (v *Visitor) DecodePart(n int, b []byte) error { return v.Person.DecodePart(n, b) }
 
+// Reset implements state.Reusable.
+func (v *Visitor) Reset() {
+	v.Owner = ""
+	v.Person.Reset()
+}
+
 const visitorSchema = 1
 
 // DecodeFrom replaces the visitor by its stored form. It answers ErrNewer or
 // ErrDamaged, wrapped with the facts. It keeps nothing of b.
 func (v *Visitor) DecodeFrom(b []byte) error {
-	*v = Visitor{}
+	v.Reset()
 	w, _ := ReadWire(b, visitorSchema)
 	v.Owner = w.String()
 	if v.Owner != "" || w.err != nil {

@@ -26,18 +26,24 @@ type Wire struct {
 // It answers that version, which is 1 to newest, and refuses newer ones with ErrNewer.
 func ReadWire(b []byte, newest byte) (*Wire, byte) { return ReadWireText(string(b), newest) }
 
-// ReadWireText is ReadWire of a text; the strings that are read are pieces of it.
-func ReadWireText(s string, newest byte) (*Wire, byte) {
-	w := &Wire{s: s, at: 1}
+// Begin is ReadWireText in the memory of w.
+func (w *Wire) Begin(s string, newest byte) byte {
+	*w = Wire{s: s, at: 1}
 	switch {
 	case s == "" || s[0] == 0:
 		w.err = fmt.Errorf("%w: no schema version", ErrDamaged)
-		return w, 0
+		return 0
 	case s[0] > newest:
 		w.err = fmt.Errorf("%w: schema %d, this program knows up to %d", ErrNewer, s[0], newest)
-		return w, 0
+		return 0
 	}
-	return w, s[0]
+	return s[0]
+}
+
+// ReadWireText is ReadWire of a text; the strings that are read are pieces of it.
+func ReadWireText(s string, newest byte) (*Wire, byte) {
+	w := new(Wire)
+	return w, w.Begin(s, newest)
 }
 
 // Err is the first error, also when something is left over.

@@ -39,7 +39,9 @@ func AppendTouch(b []byte, t *Touch) []byte {
 // profile.ErrNewer or profile.ErrDamaged, wrapped with the facts. The strings of t are
 // pieces of s.
 func ReadTouch(t *Touch, s string) error {
-	w, _ := profile.ReadWireText(s, touchSchema)
+	var r profile.Wire
+	r.Begin(s, touchSchema)
+	w := &r
 	*t = Touch{Relation: Relation(w.Byte()), Others: t.Others[:0]}
 	if t.Relation >= RelationCount {
 		w.Fail("relation of unknown kind")

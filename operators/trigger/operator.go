@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 
 	"millrace/engine"
 	"millrace/operators/event"
@@ -21,7 +22,7 @@ type Operator struct {
 	triggers *Triggers
 	profiles *state.Cell[profile.Person, *profile.Person]
 	decided  func(*event.Decision)
-	result   Result
+	results  sync.Pool // of *Result: what a call asked for, used again
 
 	// Enrol, unless nil, is Subject.Enrol for the person that is being processed. Set it
 	// before the graph runs.
@@ -34,7 +35,7 @@ func NewOperator(t *Triggers, profiles *state.Cell[profile.Person, *profile.Pers
 	if decided == nil {
 		decided = func(*event.Decision) {}
 	}
-	return &Operator{Cell: state.NewCell[State]("person/trigger", cacheMax), triggers: t, profiles: profiles, decided: decided}
+	return &Operator{Cell: state.NewPackedCell[State]("person/trigger", cacheMax, nil), triggers: t, profiles: profiles, decided: decided}
 }
 
 // Process implements engine.Operator.
@@ -54,9 +55,9 @@ func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
 		return // most events: nothing to read, nothing to write
 	}
 	st := engine.Value(c, o.Cell)
-	o.result.Timers, o.result.Decisions = o.result.Timers[:0], o.result.Decisions[:0]
-	o.triggers.Arm(Subject{Person: c.Key(), State: st, Profile: u.Person, Now: c.Watermark()}, ch, &o.result)
-	o.apply(c)
+	out := o.begin()
+	o.triggers.Arm(Subject{Person: c.Key(), State: st, Profile: u.Person, Now: c.Watermark()}, ch, out)
+	o.apply(c, out)
 }
 
 // Timer implements engine.TimerHandler.
@@ -67,23 +68,34 @@ func (o *Operator) Timer(c *engine.Ctx, t engine.Timer) {
 		return
 	}
 	st, p := engine.Value(c, o.Cell), engine.Value(c, o.profiles)
-	o.result.Timers, o.result.Decisions = o.result.Timers[:0], o.result.Decisions[:0]
+	out := o.begin()
 	s := Subject{Person: c.Key(), State: st, Profile: p, Now: c.Watermark()}
 	if o.Enrol != nil {
 		s.Enrol = func(d *event.Decision) string { return o.Enrol(c, d, p) }
 	}
-	o.triggers.Fire(s, rule, sub, &o.result)
-	o.apply(c)
+	o.triggers.Fire(s, rule, sub, out)
+	o.apply(c, out)
+}
+
+// begin is an empty result, for apply.
+func (o *Operator) begin() *Result {
+	out, _ := o.results.Get().(*Result)
+	if out == nil {
+		return &Result{}
+	}
+	out.Timers, out.Decisions = out.Timers[:0], out.Decisions[:0]
+	return out
 }
 
 // apply sets the timers and sends off the decisions that a call asked for.
-func (o *Operator) apply(c *engine.Ctx) {
+func (o *Operator) apply(c *engine.Ctx, out *Result) {
+	defer o.results.Put(out)
 	engine.Changed(c, o.Cell)
-	for _, t := range o.result.Timers {
+	for _, t := range out.Timers {
 		c.SetTimer(t.Due, t.Rule+"\x00"+t.Sub)
 	}
-	for i := range o.result.Decisions {
-		d := &o.result.Decisions[i]
+	for i := range out.Decisions {
+		d := &out.Decisions[i]
 		o.decided(d)
 		if d.Outcome != event.Pending {
 			continue

@@ -231,8 +231,9 @@ func ReadDecision(w *profile.Wire) event.Decision {
 // of b.
 func (s *State) DecodeFrom(b []byte) error {
 	*s = State{}
-	r, version := profile.ReadWire(b, schema)
-	s.read(r)
+	var r profile.Wire
+	version := r.Begin(string(b), schema)
+	s.read(&r)
 	if version == schema {
 		if s.Awaits = r.Int(maxAwaits); s.Awaits == 0 {
 			r.Fail("awaits nothing")
