@@ -71,6 +71,7 @@ type versions struct {
 	cells   *numbering
 	ops     *numbering
 	grown   bool
+	schemas []byte // of cells, to be written with the open epoch
 }
 
 var keyVersions = []byte("\x01versions") //nolint:gochecknoglobals // constant
@@ -183,6 +184,10 @@ func (e *Engine) flushVersions(r *state.Record) error {
 		}
 		v.dirty, v.fresh, v.dropped = false, nil, nil
 	}
+	if v.schemas != nil {
+		r.Put(keySchemas, v.schemas)
+		v.schemas = nil
+	}
 	if v.grown {
 		if err := putNames(r, v.cells, v.ops); err != nil {
 			return err
@@ -265,7 +270,12 @@ func (e *Engine) setGraph(g *Graph, settle bool) error {
 			return err
 		}
 	}
+	if err := g.open(context.Background()); err != nil {
+		return err
+	}
 	cells, ops := e.versions.cells, e.versions.ops
+	cells.rename(g.renamed)
+	ops.rename(g.renamed)
 	for _, c := range g.cells {
 		if a, ok := c.(adopter); !ok || !a.Adopt(old[c.Name()]) {
 			e.attach(c, cells)
@@ -282,6 +292,10 @@ func (e *Engine) setGraph(g *Graph, settle bool) error {
 	e.versions.grown = e.versions.grown || cells.grown || ops.grown
 	cells.grown, ops.grown = false, false
 	e.graph, e.lazy = g, nil
+	var err error
+	if e.versions.schemas, err = e.schemas(); err != nil {
+		return err
+	}
 	if e.crew != nil {
 		e.crew.regraph()
 	}

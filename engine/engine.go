@@ -142,6 +142,9 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.openVersions(); err != nil {
 		return err
 	}
+	if err := e.graph.open(ctx); err != nil {
+		return err
+	}
 	e.info, err = e.o.Source.Open(ctx, e.progress.Position, e.o.AcceptGap)
 	if err != nil {
 		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
@@ -196,8 +199,12 @@ func (e *Engine) number() error {
 		o.id = ops.of(o.name)
 	}
 	e.versions.cells, e.versions.ops = cells, ops
-	if !cells.grown && !ops.grown {
-		return nil
+	schemas, err := e.schemas()
+	if err != nil || !cells.grown && !ops.grown && schemas == nil {
+		return err
+	}
+	if schemas != nil {
+		r.Put(keySchemas, schemas)
 	}
 	cells.grown, ops.grown = false, false
 	defer r.Reset()
@@ -247,6 +254,7 @@ func (e *Engine) numbers(key []byte) (*numbering, error) {
 	if err := json.Unmarshal(raw, &n.known); err != nil {
 		return nil, fmt.Errorf("the names of the state cannot be read: %w", err)
 	}
+	n.rename(e.graph.renamed)
 	return n, nil
 }
 

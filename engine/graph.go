@@ -62,6 +62,8 @@ type Graph struct {
 	cells     []keeper
 	lazy      []func() replayer // lazy stages, by their number
 	stages    int
+	renamed   [][2]string    // old and new names of cells and operators
+	schemas   map[string]int // of cells that say which they write
 }
 
 // keeper is what the engine needs of a cell.
@@ -82,15 +84,16 @@ type keeper interface {
 
 // operator is an operator as the engine sees it.
 type operator struct {
-	name  string // "stage/id", which names its state and its timers for good
-	id    uint16 // the number that the store keeps for name
-	index int    // in the graph
-	stage int
-	timer TimerHandler
-	in    uint64 // messages processed
-	fired uint64 // timers fired
-	out   uint64 // messages sent on
-	count uint64 // effects decided
+	name   string // "stage/id", which names its state and its timers for good
+	id     uint16 // the number that the store keeps for name
+	index  int    // in the graph
+	stage  int
+	timer  TimerHandler
+	opener Opener
+	in     uint64 // messages processed
+	fired  uint64 // timers fired
+	out    uint64 // messages sent on
+	count  uint64 // effects decided
 }
 
 // NewGraph makes a graph. root gets every unit and sends it to the stage and key
@@ -140,6 +143,7 @@ func (s *Stage[T]) Use(id string, op Operator[T]) {
 	if h, ok := op.(TimerHandler); ok {
 		o.timer = h
 	}
+	o.opener, _ = op.(Opener)
 	for _, other := range s.graph.operators {
 		if other.name == o.name {
 			panic(fmt.Sprintf("BUG: two operators are called %s", o.name))

@@ -234,6 +234,7 @@ func TestUnsubscribe(t *testing.T) {
 	)
 	<-journalled
 	r.until("the server was too busy for it", func() bool { return r.app.engine.Stats().Retries > 0 })
+	r.checkStateAnswers()
 	if p := r.profile("ann"); p.Consent != "yes" || p.Suppressed != "" {
 		t.Fatalf("before the click: consent %s, suppressed %q", p.Consent, p.Suppressed)
 	}
