@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -103,7 +104,7 @@ func (s *sense) webhooks(shop *Shop) {
 func (s *sense) then(j *Journey) {
 	seen := map[string]bool{}
 	for i := range j.Then {
-		t, n, path := &j.Then[i], s.root.get("then", fmt.Sprint(i)), fmt.Sprintf("then[%d]", i)
+		t, n, path := &j.Then[i], s.root.get("then", strconv.Itoa(i)), fmt.Sprintf("then[%d]", i)
 		if n == nil || n.kind != kindMapping {
 			continue
 		}
@@ -128,7 +129,7 @@ func (s *sense) hooks(j *Journey, shop *Shop) {
 		if _, ok := shop.Webhooks[name]; ok || name == "" {
 			continue
 		}
-		n, path := s.root.get("then", fmt.Sprint(i), "webhook"), fmt.Sprintf("then[%d].webhook", i)
+		n, path := s.root.get("then", strconv.Itoa(i), "webhook"), fmt.Sprintf("then[%d].webhook", i)
 		if len(known) == 0 {
 			s.at(n, path, "", "%s has no webhooks, expected one named %s", shop.File, cut(name))
 			continue

@@ -51,11 +51,11 @@ func TestThen(t *testing.T) {
 	if len(j.Then) != 2 || j.Then[0] != (Then{ID: "crm", On: "decided", Webhook: "crm"}) || j.Then[1] != (Then{ID: "bus", On: "sent", Publish: "journeys.cart"}) {
 		t.Errorf("got %+v", j.Then)
 	}
-	f := func(old, new, want string) {
+	f := func(old, changed, want string) {
 		t.Helper()
-		_, err := load(strings.Replace(hookShop, old, new, 1), strings.Replace(hookJourney, old, new, 1))
+		_, err := load(strings.Replace(hookShop, old, changed, 1), strings.Replace(hookJourney, old, changed, 1))
 		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %s", new, err, want)
+			t.Errorf("%s: got %v, want %s", changed, err, want)
 		}
 	}
 	f("webhook: crm}", "webhook: cmr}", `cart.yaml:11:24: then[0].webhook: shop.yaml has no webhook cmr, expected one of crm, near`)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"millrace/state"
@@ -347,9 +348,9 @@ func OldestRow(v *View) (uint64, error) {
 // DecidedBy is the version that decided the effect of a row: the last one of versions, by
 // number, that was in use then. It answers false when that one is not kept any more.
 func DecidedBy(versions []PipelineVersion, row uint64) (PipelineVersion, bool) {
-	for i := len(versions) - 1; i >= 0; i-- {
-		if row >= versions[i].FirstRow {
-			return versions[i], true
+	for _, v := range slices.Backward(versions) {
+		if row >= v.FirstRow {
+			return v, true
 		}
 	}
 	return PipelineVersion{}, false

@@ -308,7 +308,7 @@ func TestActivationThatCannotRun(t *testing.T) {
 	}
 }
 
-// TestActivationExpectsAnother wants an activation that was made for another version than
+// More versions than are kept drop the oldest.
 func TestVersionsAreBounded(t *testing.T) {
 	log := enginetest.NewLog()
 	for i := range 2 * engine.VersionsKept {

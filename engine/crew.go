@@ -228,8 +228,8 @@ func (c *crew) goesAlone(m *moment) bool {
 	if m.alone {
 		return true
 	}
-	due, any := c.e.clocks.next()
-	return any && m.unit != nil && due <= m.received
+	due, pending := c.e.clocks.next()
+	return pending && m.unit != nil && due <= m.received
 }
 
 // slice runs what was gathered: in segments, between the units that go alone.

@@ -31,7 +31,7 @@ func ExampleFunc() {
 	rig, err := enginetest.NewRig(func(g *engine.Graph, lines *engine.Stage[string]) {
 		words := engine.AddStage[string](g, "word")
 		lines.Use("split", engine.Func[string, string]{To: words, Do: func(_ *engine.Ctx, line string, out engine.Output[string]) {
-			for _, word := range strings.Fields(line) {
+			for word := range strings.FieldsSeq(line) {
 				out.Send(word, word)
 			}
 		}})

@@ -8,26 +8,17 @@ import (
 	"strconv"
 )
 
-// gcPercent is how much the heap may grow between two collections, as a part of what
-// lives. The caches of cells are most of what lives: collecting at the usual 100 goes
-// over them several times a second under load, for nothing.
-const gcPercent = 400
-
-// UseMemory lets the program use memory to save processor time: the heap may grow to
-// five times what lives before it is collected, as long as all memory stays below
-// limit bytes, above which the collector works as hard as it must. 0 means three
-// quarters of what the machine, or the control group, has. It answers the limit. What
-// the environment says in GOGC and GOMEMLIMIT holds over both. Call it once, at the
-// start of a program.
+// UseMemory makes the program stay below limit bytes, if it can be done: a quarter is for
+// values that stand encoded outside the heap, the rest for the heap, beyond which the
+// collector works as hard as it must. 0 means three quarters of what the machine, or the
+// control group, has. It answers the heap's limit. What the environment says in GOMEMLIMIT
+// holds over it. Call it once, at the start of a program.
 func UseMemory(limit int64) int64 {
 	if limit <= 0 {
 		limit = memoryOf(os.ReadFile) / 4 * 3
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit - limit/4) // see packedBytes
-	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
 	}
 	return debug.SetMemoryLimit(-1)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"time"
 )
 
@@ -222,10 +223,7 @@ type DeliveryStats struct {
 func (e *Engine) Delivery() DeliveryStats {
 	p := e.pool
 	p.mu.Lock()
-	s := DeliveryStats{Window: len(p.window), Paced: p.gate.paced, Stopped: e.stops.Load(), Overflows: p.gate.overflows, GivenUp: make(map[string]uint64, len(p.gate.givenUp))}
-	for reason, n := range p.gate.givenUp {
-		s.GivenUp[reason] = n
-	}
+	s := DeliveryStats{Window: len(p.window), Paced: p.gate.paced, Stopped: e.stops.Load(), Overflows: p.gate.overflows, GivenUp: maps.Clone(p.gate.givenUp)}
 	p.mu.Unlock()
 	s.Breakers, s.Evicted = p.gate.breakers.Figures()
 	return s

@@ -107,7 +107,7 @@ func (c *Cell[T, P]) Lazy() bool { return c.lazy }
 // Applied is the number of the last message that changed the value of key in a lazy
 // cell, 0 for none.
 func (c *Cell[T, P]) Applied(key string) (uint64, error) {
-	c, s, err := c.find(key)
+	_, s, err := c.find(key)
 	if err != nil {
 		return 0, err
 	}
@@ -170,7 +170,7 @@ func AppendKey(dst []byte, id uint16, key string) []byte {
 // the zero value. Call Touch after changing it. The pointer is good until Trim or Evict
 // is called.
 func (c *Cell[T, P]) Get(key string) (P, error) {
-	c, s, err := c.find(key)
+	_, s, err := c.find(key)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (c *Cell[T, P]) Get(key string) (P, error) {
 
 // Has tells whether key has a value, stored or made by Touch.
 func (c *Cell[T, P]) Has(key string) (bool, error) {
-	c, s, err := c.find(key)
+	_, s, err := c.find(key)
 	if err != nil {
 		return false, err
 	}

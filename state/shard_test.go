@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +43,7 @@ func TestShardsHoldWhatACellDoes(t *testing.T) {
 				t.Fatalf("%d dirty values of %d bytes after a flush", values, bytes)
 			}
 			dumps = append(dumps, dumpWords(t, s, cell))
-			for _, r := range append(readers, main) {
+			for _, r := range slices.Concat(readers, []*Reader{main}) {
 				r.Close()
 			}
 			_ = s.Close()

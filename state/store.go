@@ -30,7 +30,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.MemTable == 0 {
-		o.MemTable = 64 << 20 // larger ones were no faster
+		o.MemTable = 32 << 20 // larger ones were no faster, and three of them are in memory
 	}
 	if o.Disk == nil {
 		o.Disk = OSDisk{}

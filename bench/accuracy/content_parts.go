@@ -124,7 +124,7 @@ func ContentPage(ctx context.Context, model []byte, n int, seed uint64) ([]byte,
 	}
 	var mails []ContentMail
 	contexts := ContentContexts(40*n, seed)
-	for i := 0; i < n; i++ {
+	for i := range n {
 		kind := content.Kinds()[i/2%len(content.Kinds())]
 		language := []string{"en", "zh"}[i%2]
 		at := slices.IndexFunc(contexts, func(c ContentContext) bool {

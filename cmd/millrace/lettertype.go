@@ -58,7 +58,7 @@ func (l *letterTypes) bytes(ctx context.Context, seq uint64, index uint32) ([]by
 		} `json:"items"`
 	}
 	if json.Unmarshal(m.Data, &e) != nil || e.Version != event.Version {
-		return m.Data, nil // a plain message; of a plain batch all: repeats are known by their messageId
+		return m.Data, nil //nolint:nilerr // a plain message; of a plain batch all: repeats are known by their messageId
 	}
 	if int64(index) >= int64(len(e.Items)) {
 		return nil, nil

@@ -186,23 +186,24 @@ func externalTask(t *task) string {
 		}
 	}
 	lang := map[string]string{"en": "English", "zh": "simplified Chinese"}[t.cond.language]
-	out := fmt.Sprintf("Part: %s. Trigger: %s. Language: %s. At most %d characters, placeholders filled. Placeholders: %s.",
+	var out strings.Builder
+	fmt.Fprintf(&out, "Part: %s. Trigger: %s. Language: %s. At most %d characters, placeholders filled. Placeholders: %s.",
 		t.cond.part, t.cond.kind, lang, t.limit, strings.Join(slots, " "))
 	for s := range slotCount {
 		if t.cond.want[s] {
-			out += " It must hold " + s.String() + "."
+			fmt.Fprintf(&out, " It must hold %s.", s)
 		}
 	}
 	if t.cond.category != "" {
-		out += " Category: " + t.cond.category + "."
+		fmt.Fprintf(&out, " Category: %s.", t.cond.category)
 	}
 	if t.cond.tone != AnyTone {
-		out += " Tone: " + string(t.cond.tone) + "."
+		fmt.Fprintf(&out, " Tone: %s.", t.cond.tone)
 	}
 	for _, word := range t.words {
-		out += fmt.Sprintf(" It must hold the word %q.", word)
+		fmt.Fprintf(&out, " It must hold the word %q.", word)
 	}
-	return out
+	return out.String()
 }
 
 // externalLine takes the line out of an answer.

@@ -34,7 +34,7 @@ func optimised(t testing.TB, by string) *experiment.Running {
 
 // shoppers makes people who come one after the other and order with the chance of their
 // arm, and of their taste where there is one: good is good only for those who have it.
-func shoppers(rng *rand.Rand, r *experiment.Running, n int, taste bool) (all []step) {
+func shoppers(rng *rand.Rand, _ *experiment.Running, n int, taste bool) (all []step) {
 	for i := range n {
 		who, at := "p"+strconv.Itoa(i), int64(1_000_000_000+i*6000)
 		likes := int64(rng.IntN(2))
