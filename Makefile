@@ -16,7 +16,7 @@ FUZZTIME ?= 20000x
 SEEDS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: dev test build race fuzz lint fmt bench bench-nexmark bench-peers eval soak crash clean help
+.PHONY: dev test build race fuzz lint fmt bench bench-nexmark bench-peers bench-flink eval soak crash clean help
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ bench-nexmark: build ## run the Nexmark queries through JetStream; ARGS="--event
 # and compiles them, which takes minutes.
 bench-peers: ## measure millrace beside plain Go, Watermill and Benthos; ARGS="-events 1000000"
 	cd bench/peers && go vet ./... && go test -timeout $(TIMEOUT) ./... && go run . -json -plot ../../docs/peers.svg $(ARGS)
+
+bench-flink: ## measure millrace beside Apache Flink on the Nexmark queries (needs mvn and Java 17); ARGS="-events 10000000"
+	cd bench/peers/flink && mvn -q -B compile dependency:build-classpath -Dmdep.outputFile=target/classpath
+	cd bench/peers && go test -timeout $(TIMEOUT) ./... && go run . -nexmark -json $(ARGS)
 
 eval: build ## train the subject model anew and print how well it heeds its condition
 	bin/millrace train --out bin/subject.safetensors

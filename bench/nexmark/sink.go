@@ -14,6 +14,9 @@ type Row struct {
 // the engine commits: after a crash rows come again. Several workers may put rows at once;
 // read it when the engine has ended.
 type Sink struct {
+	// Updates counts only the newest row of each A: the answer of q4, a stream of updates.
+	Updates bool
+
 	mu   sync.Mutex // guards all that follows
 	Rows uint64
 	Hash uint64
@@ -21,6 +24,8 @@ type Sink struct {
 
 	// Lost counts what a bound of a query's state dropped, and Bad what was no event.
 	Lost, Bad uint64
+
+	newest map[int64]uint64 // with Updates: the hash of the newest row of each A
 }
 
 func (s *Sink) put(r Row) {
@@ -34,6 +39,16 @@ func (s *Sink) put(r Row) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.Updates {
+		if s.newest == nil {
+			s.newest = make(map[int64]uint64)
+		}
+		before, known := s.newest[r.A]
+		if s.newest[r.A] = h; known {
+			s.Rows--
+		}
+		s.Hash -= before
+	}
 	s.Rows++
 	s.Hash += h
 	if s.Each != nil {

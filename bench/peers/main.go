@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,6 +43,8 @@ type options struct {
 	process bool
 	last    uint64
 	state   string
+	nexmark bool
+	query   string
 }
 
 func main() {
@@ -58,12 +61,19 @@ func main() {
 	flag.BoolVar(&o.process, "process", false, "of a child: no syncs")
 	flag.Uint64Var(&o.last, "last", 0, "of a child: where the log ends")
 	flag.StringVar(&o.state, "state", "", "of a child: an empty directory for the state")
+	flag.BoolVar(&o.nexmark, "nexmark", false, "measure the Nexmark queries beside Apache Flink instead")
+	flag.StringVar(&o.query, "query", "", "with -nexmark: which queries, with commas (default: all that both have)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	run := measureAll
-	if o.child != "" {
+	switch {
+	case o.child != "" && o.nexmark:
+		run = nexmarkChild
+	case o.child != "":
 		run = child
+	case o.nexmark:
+		run = nexmarkAll
 	}
 	if err := run(ctx, &o); err != nil {
 		fmt.Fprintf(os.Stderr, "peers: %v\n", err)
@@ -105,16 +115,11 @@ func measureAll(ctx context.Context, o *options) error {
 	return report(o, medians(all))
 }
 
-func (o *options) wanted(name string) bool {
-	if o.only == "" {
-		return true
-	}
-	for want := range strings.SplitSeq(o.only, ",") {
-		if want == name {
-			return true
-		}
-	}
-	return false
+func (o *options) wanted(name string) bool { return listed(o.only, name) }
+
+// listed tells whether a list with commas has a name, or is empty.
+func listed(list, name string) bool {
+	return list == "" || slices.Contains(strings.Split(list, ","), name)
 }
 
 // fill publishes the workload of the shop, an event a message.

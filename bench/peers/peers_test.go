@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -12,6 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"millrace/bench/nexmark"
+	"millrace/engine"
+	"millrace/state"
 )
 
 // TestSameAnswer runs each peer over the same log, in this process: those that keep the
@@ -184,4 +189,46 @@ func TestReport(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestMaker: events that are made in the process give the answers of those that are
+// written to a log and read from it.
+func TestMaker(t *testing.T) {
+	for _, query := range flinkQueries() {
+		r, err := millraceQuery(t.Context(), query, 6300, t.TempDir())
+		if err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+		w := nexmark.Workload{Events: 6300, Micros: nexmarkMicros}
+		store, err := state.Open(state.Options{MemTable: 8 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &nexmark.Sink{Updates: query == "q4"}
+		if err := nexmark.Run(t.Context(), query, w.Log(), w.OutOfOrder(), store, want, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if r.Rows != want.Rows || r.Hash != strconv.FormatUint(want.Hash, 10) || r.Rows == 0 {
+			t.Errorf("%s: %+v, want %d rows with hash %d", query, r, want.Rows, want.Hash)
+		}
+		other := r
+		other.Hash += "0"
+		if sameRows([]queryResult{r, r}) != nil || sameRows([]queryResult{r, other}) == nil {
+			t.Errorf("%s: the comparison of answers is wrong", query)
+		}
+	}
+	f := func(data []byte) {
+		t.Helper()
+		units := (&maker{from: nexmark.NewGenerator(1, 1)}).Decode(nil, &engine.Message{Data: data})
+		if err, ok := units[0].Value.(error); len(units) != 1 || !ok || !errors.Is(err, errMaker) {
+			t.Errorf("%v: %v", data, units)
+		}
+	}
+	f(nil)
+	f([]byte{2})
+	f(binary.AppendVarint([]byte{2}, madeAtOnce+1))
+	f(binary.AppendVarint([]byte{2}, -1))
 }
