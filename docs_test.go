@@ -240,7 +240,7 @@ func TestFlags(t *testing.T) {
 		if err != nil {
 			t.Fatalf("millrace %v --help: %v", args, err)
 		}
-		subs := regexp.MustCompile(`(?m)^  ([a-z]+) {2,}`).FindAllStringSubmatch(between(string(help), "Available Commands:", "Flags:"), -1)
+		subs := regexp.MustCompile(`(?m)^  ([a-z-]+) +`).FindAllStringSubmatch(between(string(help), "Available Commands:", "Flags:"), -1)
 		for _, s := range subs {
 			if s[1] != "help" && s[1] != "completion" {
 				visit(append(slices.Clone(args), s[1]))
@@ -284,7 +284,7 @@ func TestFlags(t *testing.T) {
 		}
 	}
 	visit(nil)
-	for _, m := range regexp.MustCompile("(?m)^### `(millrace [a-z ]+)`$").FindAllStringSubmatch(text, -1) {
+	for _, m := range regexp.MustCompile("(?m)^### `(millrace [a-z -]+)`$").FindAllStringSubmatch(text, -1) {
 		if !seen[m[1]] {
 			t.Errorf("docs/operations.md: there is no command %s", m[1])
 		}

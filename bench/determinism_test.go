@@ -30,9 +30,13 @@ type cutting struct {
 	Epoch      int   // units of an epoch
 	Cache      int   // values that each cell keeps
 	TimersOpen int   // timers in memory
+	Parallel   int   // goroutines; from the second opening on half as many, then twice as many
 	Stop       []int // messages after which the engine is stopped and opened again
 	Crash      []int // commits that fail; after an even one the record is written all the same
 }
+
+// parallel is how many goroutines run the graph from one opening to the next.
+func (c cutting) parallel(left int) int { return c.Parallel << (left % 3) >> 1 }
 
 // outcome is what a run leaves behind: cells, timers, outbox, and the effects that
 // were carried out, by row.
@@ -158,7 +162,7 @@ func process(t rapid.TB, all [][]byte, c cutting) outcome {
 		}
 		o := engine.Options{
 			Source: log, Store: store, Decoder: operators.NewDecoder(event.Options{}), Graph: shopGraph(t, c).Graph,
-			EpochEvents: c.Epoch, TimersOpen: c.TimersOpen, Once: true, LogEnd: log.Last,
+			EpochEvents: c.Epoch, TimersOpen: c.TimersOpen, Once: true, LogEnd: log.Last, Parallel: c.parallel(len(stops) + len(crashes)),
 			Handlers: map[string]engine.Handler{trigger.EffectMail: handle, operators.EffectDeadLetter: handle, experiment.EffectStop: handle},
 		}
 		if len(crashes) > 0 {
@@ -224,6 +228,10 @@ func TestSameLogSameAnswer(t *testing.T) {
 	f(cutting{Epoch: 10_000, Cache: 1, TimersOpen: 1})
 	f(cutting{Epoch: 100, Stop: []int{len(all) / 2}})
 	f(cutting{Epoch: 33, Cache: 5, TimersOpen: 4, Stop: []int{10, 11, 500}, Crash: []int{1, 2, 3, 4, 17, 30}})
+	f(cutting{Parallel: 2})
+	f(cutting{Parallel: 4})
+	f(cutting{Parallel: 4, Epoch: 3})
+	f(cutting{Parallel: 4, Epoch: 100, Cache: 3, TimersOpen: 2, Stop: []int{10, 11, 500}, Crash: []int{1, 2, 3, 4, 17, 30}})
 }
 
 // TestSameLogSameAnswerAnyhow is the same for any log and any way to cut it.
@@ -236,6 +244,7 @@ func TestSameLogSameAnswerAnyhow(t *testing.T) {
 			Epoch:      rapid.IntRange(1, 40).Draw(t, "epoch"),
 			Cache:      rapid.IntRange(1, 10).Draw(t, "cache"),
 			TimersOpen: rapid.IntRange(1, 10).Draw(t, "timers"),
+			Parallel:   1 << rapid.IntRange(0, 3).Draw(t, "goroutines"),
 			Stop:       stops,
 			Crash:      rapid.SliceOfN(rapid.IntRange(1, 12), 0, 4).Draw(t, "crashes"),
 		}

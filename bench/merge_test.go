@@ -101,7 +101,7 @@ func live(t rapid.TB, all [][]byte, c cutting, users []string, replay bool) live
 		p := shopGraph(t, c)
 		o := engine.Options{
 			Source: log, Store: store, Decoder: operators.NewDecoder(event.Options{}), Graph: p.Graph,
-			EpochEvents: c.Epoch, TimersOpen: c.TimersOpen, Once: true, LogEnd: log.Last,
+			EpochEvents: c.Epoch, TimersOpen: c.TimersOpen, Once: true, LogEnd: log.Last, Parallel: c.parallel(len(stops) + len(crashes)),
 			Handlers: map[string]engine.Handler{
 				trigger.EffectMail: func(_ context.Context, _ *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
 					var d event.Decision
@@ -211,6 +211,8 @@ func TestMergesSameAnswer(t *testing.T) {
 	f(cutting{Epoch: 100, Crash: []int{1, 2, 3, 4, 5, 6}})
 	f(cutting{Epoch: 10_000, Cache: 1, TimersOpen: 1})
 	f(cutting{Epoch: 33, Cache: 5, Crash: []int{1, 2, 3, 4, 17, 30}})
+	f(cutting{Parallel: 4})
+	f(cutting{Parallel: 2, Epoch: 33, Cache: 5, Crash: []int{1, 2, 3, 4, 17, 30}})
 }
 
 func kindOf(data []byte) (string, bool) {
@@ -227,7 +229,7 @@ func TestMergesLoseNothing(t *testing.T) {
 		stops := rapid.SliceOfN(rapid.IntRange(0, len(all)), 0, 6).Draw(t, "stops")
 		slices.Sort(stops)
 		c := cutting{
-			Epoch: rapid.IntRange(1, 60).Draw(t, "epoch"), Cache: rapid.IntRange(1, 10).Draw(t, "cache"),
+			Epoch: rapid.IntRange(1, 60).Draw(t, "epoch"), Parallel: 1 << rapid.IntRange(0, 2).Draw(t, "goroutines"), Cache: rapid.IntRange(1, 10).Draw(t, "cache"),
 			TimersOpen: rapid.IntRange(1, 10).Draw(t, "timers"), Stop: stops,
 			Crash: rapid.SliceOfN(rapid.IntRange(1, 12), 0, 6).Draw(t, "crashes"),
 		}

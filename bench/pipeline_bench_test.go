@@ -131,16 +131,26 @@ func (l *filled) read(b *testing.B, each func(*engine.Message)) {
 // acknowledged by a handler that sends nothing.
 func BenchmarkPipeline(b *testing.B) {
 	l := fill(b)
-	measure(b, l.n, func() { l.pipeline(b, b.TempDir(), false) })
+	measure(b, l.n, func() { l.pipeline(b, b.TempDir(), false, 1) })
+}
+
+// BenchmarkPipelineParallel is BenchmarkPipeline on several goroutines.
+func BenchmarkPipelineParallel(b *testing.B) {
+	l := fill(b)
+	for _, n := range []int{1, 2, 4} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			measure(b, l.n, func() { l.pipeline(b, b.TempDir(), false, n) })
+		})
+	}
 }
 
 // BenchmarkPipelineSync is BenchmarkPipeline with each commit synced to disk.
 func BenchmarkPipelineSync(b *testing.B) {
 	l := fill(b)
-	measure(b, l.n, func() { l.pipeline(b, b.TempDir(), true) })
+	measure(b, l.n, func() { l.pipeline(b, b.TempDir(), true, 1) })
 }
 
-func (l *filled) pipeline(b *testing.B, dir string, power bool) {
+func (l *filled) pipeline(b *testing.B, dir string, power bool, parallel int) {
 	b.Helper()
 	store, err := state.Open(state.Options{Dir: dir, Sync: power})
 	if err != nil {
@@ -166,7 +176,7 @@ func (l *filled) pipeline(b *testing.B, dir string, power bool) {
 		return engine.Removed, 0, nil
 	}
 	e, err := engine.Open(b.Context(), engine.Options{
-		Source: r, Store: store, Decoder: operators.NewDecoder(event.Options{}), Graph: p.Graph, Once: true,
+		Source: r, Store: store, Decoder: operators.NewDecoder(event.Options{}), Graph: p.Graph, Once: true, Parallel: parallel,
 		Handlers: map[string]engine.Handler{trigger.EffectMail: acknowledge, operators.EffectDeadLetter: acknowledge},
 		LogEnd: func(ctx context.Context) (uint64, error) {
 			s, err := l.log.Info(ctx)

@@ -57,9 +57,11 @@ func (s *sense) shop(shop *Shop) {
 			}
 		}
 	}
+	s.webhooks(shop)
 	if float64(shop.Holdout) > 0.5 {
 		s.at(s.root.get("holdout"), "holdout", "", "got %v, expected at most 50%%", shop.Holdout)
 	}
+	s.personFields(shop)
 	s.blanks(shop.Items.Exclude, s.root.get("items", "exclude"), "items.exclude")
 	for name, text := range map[string]string{"shop": shop.Links.Shop, "cart": shop.Links.CartURL("id")} {
 		if n := s.root.get("links", name); n != nil && n.kind == kindText && !webPage(text) {
@@ -132,6 +134,8 @@ func (s *sense) journey(j *Journey) {
 	}
 	s.idempotency(j)
 	s.trial(j)
+	s.then(j)
+	s.content(&j.Content)
 	s.blanks(j.Content.Banned, s.root.get("content", "banned"), "content.banned")
 }
 

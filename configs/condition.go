@@ -156,3 +156,6 @@ func (c *Condition) String() string {
 // MarshalJSON writes the condition in its canonical form, so that white space does
 // not count.
 func (c *Condition) MarshalJSON() ([]byte, error) { return json.Marshal(c.canonical) }
+
+// Env returns the variables that the condition was checked against, for filling slots.
+func (c *Condition) Env() *Env { return c.env }

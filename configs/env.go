@@ -244,6 +244,7 @@ func StandardFields() []Field {
 		{Name: "profile.categories", Type: Texts, Doc: "the categories liked, best first"},
 		{Name: "profile.locale", Type: Text, Doc: `such as "de-AT"`},
 		{Name: "profile.timezone", Type: Text, Doc: `such as "Europe/Vienna"`},
+		{Name: "profile.stage", Type: Text, Doc: `"prospect", "new", "active", "at risk" or "lapsed", by the person's own cadence of orders`},
 		{Name: "cart.value", Type: Float, Doc: "money in the cart", Kinds: cart},
 		{Name: "cart.items", Type: Int, Doc: "different products in the cart", Kinds: cart},
 		{Name: "cart.quantity", Type: Int, Doc: "pieces in the cart", Kinds: cart},

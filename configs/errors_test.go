@@ -85,7 +85,7 @@ func TestSound(t *testing.T) {
 func TestJourneyErrors(t *testing.T) {
 	f := seeded(t, base)
 	// Keys.
-	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 11 known names (did you mean "mode"?)`)
+	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 12 known names (did you mean "mode"?)`)
 	f("  wait:", "  wiat:", `4:1: trigger.wait: missing, expected the key "wait"`, `8:3: trigger.wiat: unknown key "wiat", expected one of 7 known names (did you mean "wait"?)`)
 	f("once_per", "every", `10:3: trigger.at_most.once_per: missing, expected the key "once_per"`, `10:13: trigger.at_most.every: unknown key "every", expected one of once_per`)
 	f("count: 3", "count: 3, colour: red", `18:64: content.recommend.colour: unknown key "colour", expected one of count, exclude, from, seed`)
@@ -146,7 +146,7 @@ func TestExperimentErrors(t *testing.T) {
 	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, holdout: {weight: 50}}\n", `18:31: content.variants.holdout: got the name holdout, which is that of the people who are not mailed: see audience.holdout`)
 	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, B: {weight: 50}}\n", `18:31: content.variants.B: got the name "B", expected lower-case letters, digits and -`)
 	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, b: {weight: 0}}\n", `18:43: content.variants.b.weight: got 0, expected at least 1`)
-	f("audience:\n", "measure: {windows: {clik: 2d}}\naudience:\n", `11:21: measure.windows.clik: unknown outcome "clik", expected one of 7 known names (did you mean "click"?)`)
+	f("audience:\n", "measure: {windows: {clik: 2d}}\naudience:\n", `11:21: measure.windows.clik: unknown outcome "clik", expected one of 8 known names (did you mean "click"?)`)
 	f("audience:\n", "measure: {goal: {on: Order Completed, within: 91d}}\naudience:\n", `11:47: measure.goal.within: got 91d, expected at most 90d`)
 	f("audience:\n", "measure: {goal: {on: Email Link Clicked, value: event.total}}\naudience:\n", `11:49: measure.goal.value: Email Link Clicked has no total, only Order Completed has`)
 	f("audience:\n", "measure: {guardrails: {unsubscribe_rate: \"0.4%\"}}\naudience:\n", `11:42: measure.guardrails.unsubscribe_rate: got "0.4%", expected a bound such as "< 0.4%"`)
@@ -157,7 +157,10 @@ func TestLaterParts(t *testing.T) {
 	f("mode: live", "mode: shadow", `3:7: mode: not yet supported: shadow runs come with reload; paused starts and sends nothing`)
 	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, b: {weight: 50, discount: 10%}}\n", `18:47: content.variants.b.discount: not yet supported: discounts come later; a variant may set subject and count`)
 	f("kind: cart\n", "kind: cart\n  variants: {a: {weight: 50}, b: {weight: 50, template: x}}\n", `18:47: content.variants.b.template: not yet supported: templates of one's own come later; a variant may set subject and count`)
-	f("audience:\n", "experiment: {layer: mails}\naudience:\n", `11:14: experiment.layer: not yet supported: layers of experiments come later; people of two journeys are shared independently`)
+	f("audience:\n", "experiment: {layer: {name: mails, from: 40%, to: 40%}}\naudience:\n", `11:50: experiment.layer.to: got 40% to 40%, expected a part that ends after it begins`)
+	f("audience:\n", "experiment: {optimise: {by: thompson}}\naudience:\n", `11:24: experiment.optimise: there is nothing to choose from, expected content.variants`)
+	f("audience:\n", "experiment: {optimise: {by: luck}}\naudience:\n", `11:24: experiment.optimise: there is nothing to choose from, expected content.variants`, `11:29: experiment.optimise.by: got "luck", expected one of thompson, top-two, linucb, linear-thompson`)
+	f("audience:\n", "measure: {attribution: {window: 91d}}\naudience:\n", `11:33: measure.attribution.window: got 91d, expected at most 90d`)
 	f("kind: cart\n", "kind: cart\n  generate: {model: lstm@v3}\n", `18:3: content.generate: not yet supported: models by name@version come later; content.subject: lstm uses the built-in one`)
 	f("kind: cart\n", "kind: cart\n  guard: {max_kl: 0.35}\n", `18:3: content.guard: not yet supported: the guard comes with models by version; content.banned lists words`)
 	f("kind: cart\n", "kind: win-back\n", `17:9: content.kind: not yet supported: only carts and orders start journeys so far`)
@@ -170,7 +173,6 @@ func TestLaterParts(t *testing.T) {
 	f("audience:\n", "steps: []\naudience:\n", `11:1: steps: not yet supported: the long form comes later; the journey form is read`)
 	s := seeded(t, baseShop)
 	s("consent:", "caps: {marketing: 3 in 7d}\nconsent:", `6:1: caps: not yet supported: caps come later; trigger.at_most bounds one journey`)
-	s("half_life: 30d", "half_life: 30d, fields: {ltv: {sum: event.total}}", `4:27: profile.fields: not yet supported: fields of one's own come later; the standard ones are always kept`)
 }
 
 func TestShopErrors(t *testing.T) {
@@ -178,6 +180,20 @@ func TestShopErrors(t *testing.T) {
 	f("unknown: no", "unknown: maybe", `6:20: consent.unknown: got "maybe", expected one of no, yes`)
 	f("unknown: no", "unknown: false", `6:20: consent.unknown: got false, expected text`)
 	f("idle: 30s", "idle: 0s", `3:31: log.idle: got no time, expected more than 0s`)
+	with := func(field string, want ...string) { f("consent:", "fields: {x: {"+field+"}}\nconsent:", want...) }
+	with("sum: total, on: Order Completed, half_life: 30d")
+	with("sum: totl", `6:19: fields.x.sum: got "totl", expected one of 21 known names (did you mean "total"?)`)
+	with("sum: brand", `6:19: fields.x.sum: got brand, which is a text, expected a number`)
+	with("mean: time", `6:20: fields.x.mean: got the mean of a time, expected min, max, first or last`)
+	with("share: total", `6:21: fields.x.share: got total, which is a number, expected a text`)
+	with("on: Order Completed", `6:13: fields.x: got no operation, expected one of count, sum, mean, min, max, first, last, distinct, share`)
+	with("sum: total, max: total", `6:13: fields.x: got two operations, expected one`)
+	with("count: events, on: Order Complete", `6:33: fields.x.on: got "Order Complete", expected one of 15 known names (did you mean "Order Completed"?)`)
+	with("last: brand, half_life: 30d", `6:38: fields.x.half_life: last does not fade, only count, sum, mean and share do`)
+	with("sum: total, limit: 9", `6:33: fields.x.limit: sum keeps one value, only distinct and share keep several`)
+	with("sum: total, by: price", `6:30: fields.x.by: only a share is by something`)
+	with("share: query, by: price", `6:32: fields.x.by: got price, which each product has, of query, which the event has`)
+	f("consent:", "fields: {Big: {sum: total}}\nconsent:", `6:10: fields.Big: got the name "Big", expected lower-case letters, digits and _`)
 	f("top: 50", "top: 5000", `5:30: items.top: got 5000, expected at most 1000`)
 	f("[POST]", "[POST, ' ']", `5:50: items.exclude: got an empty text`)
 	f("  main:\n", "  Main:\n", `8:3: senders.Main: got the name "Main", expected lower-case letters, digits, - and _`)
@@ -234,7 +250,7 @@ func TestTextErrors(t *testing.T) {
 	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
 	f(manyKeys(501), "501:1: got more than 500 keys in one mapping")
 	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
-	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, holdout, items, links, log, profile, senders, shop, tracking\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
+	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, fields, holdout, items, links, log, outbox, profile, senders, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
 }
 
 // nested is a mapping in a mapping, and so on.

@@ -59,17 +59,42 @@ type Variant struct {
 
 // Trial names and tunes the experiment that a journey's variants and holdout are.
 type Trial struct {
-	ID       string  `json:"id,omitempty" jsonschema:"title=a name of lower-case letters and digits and -,pattern=^[a-z][a-z0-9-]*$,maxLength=63" jsonschema_description:"Names the experiment (the pipeline's name)."`
-	Seed     string  `json:"seed,omitempty" jsonschema:"maxLength=100" jsonschema_description:"A new one shuffles all people anew; nothing else does (the experiment's name)."`
-	Coverage Percent `json:"coverage,omitempty" jsonschema_description:"Share of the people who take part; may grow, and moves nobody (100%)."`
+	ID       string    `json:"id,omitempty" jsonschema:"title=a name of lower-case letters and digits and -,pattern=^[a-z][a-z0-9-]*$,maxLength=63" jsonschema_description:"Names the experiment (the pipeline's name)."`
+	Seed     string    `json:"seed,omitempty" jsonschema:"maxLength=100" jsonschema_description:"A new one shuffles all people anew; nothing else does (the experiment's name)."`
+	Coverage Percent   `json:"coverage,omitempty" jsonschema_description:"Share of the people who take part; may grow, and moves nobody (100%)."`
+	Layer    *Layer    `json:"layer,omitempty" jsonschema_description:"The part of a layer that the experiment owns: experiments with other parts of it have nobody in common."`
+	Optimise *Optimise `json:"optimise,omitempty" jsonschema_description:"Lets the shares of the variants follow what comes back."`
+}
+
+// Layer is the part of the people that an experiment owns. Experiments that name the same
+// layer must own parts that do not overlap.
+type Layer struct {
+	Name string  `json:"name" jsonschema:"required,title=a name of lower-case letters and digits and -,pattern=^[a-z][a-z0-9-]*$,maxLength=63" jsonschema_description:"Names the layer; people are shuffled by it."`
+	From Percent `json:"from" zero:"ok" jsonschema:"required" jsonschema_description:"Where the part begins, such as 0%."`
+	To   Percent `json:"to" jsonschema:"required" jsonschema_description:"Where it ends, such as 40%; may grow, and moves nobody who is in."`
+}
+
+// Optimise says how shares follow what comes back.
+type Optimise struct {
+	By    string        `json:"by" jsonschema:"required,enum=thompson,enum=top-two,enum=linucb,enum=linear-thompson" jsonschema_description:"thompson: by the chance to be the best; top-two: half of it to the runner-up, which finds the best soonest; linucb and linear-thompson: by what is known of the person."`
+	Floor Percent       `json:"floor,omitempty" jsonschema_description:"Least share of each variant, whatever comes back (5%, or half of an equal share)."`
+	Every time.Duration `json:"every,omitempty" jsonschema_description:"Least time between two moves of the shares (1h)."`
+	Least int           `json:"least,omitempty" jsonschema:"minimum=1,maximum=1000000" jsonschema_description:"People whose window is past before shares move at all (100)."`
+}
+
+// Attribution says to which mail an order is credited.
+type Attribution struct {
+	Window time.Duration `json:"window,omitempty" jsonschema_description:"How long before the order (5d)."`
+	Credit string        `json:"credit,omitempty" jsonschema:"enum=last click,enum=last mail" jsonschema_description:"last click: the last mail on which a human clicked; last mail: the last one, clicked or not (last click). Opens are never credited."`
 }
 
 // Measure says what an experiment is judged by.
 type Measure struct {
-	Goal       Goal                     `json:"goal,omitzero" jsonschema_description:"What the journey is for."`
-	Guardrails Guardrails               `json:"guardrails,omitzero" jsonschema_description:"Rates of harm that stop a variant, whatever the control does."`
-	StopIf     string                   `json:"stop_if,omitempty" jsonschema:"enum=guardrail breached,enum=never" jsonschema_description:"What stops a variant by itself (guardrail breached)."`
-	Windows    map[string]time.Duration `json:"windows,omitempty" jsonschema:"maxProperties=8" jsonschema_description:"How long after the first exposure an outcome counts, by outcome: delivered, open, click, order, unsubscribe, complaint, bounce."`
+	Goal        Goal                     `json:"goal,omitzero" jsonschema_description:"What the journey is for."`
+	Guardrails  Guardrails               `json:"guardrails,omitzero" jsonschema_description:"Rates of harm that stop a variant, whatever the control does."`
+	StopIf      string                   `json:"stop_if,omitempty" jsonschema:"enum=guardrail breached,enum=never" jsonschema_description:"What stops a variant by itself (guardrail breached)."`
+	Attribution Attribution              `json:"attribution,omitzero" jsonschema_description:"To which mail an order is credited; the lift over a holdout is the honest figure."`
+	Windows     map[string]time.Duration `json:"windows,omitempty" jsonschema:"maxProperties=8" jsonschema_description:"How long after the first exposure an outcome counts, by outcome: delivered, open, click, order, unsubscribe, complaint, bounce, tone."`
 }
 
 // Goal is the event that a journey is for.
@@ -88,7 +113,7 @@ type Guardrails struct {
 
 // Outcomes are the names that measure.windows may use.
 func Outcomes() []string {
-	return []string{"delivered", "open", "click", "order", "unsubscribe", "complaint", "bounce"}
+	return []string{"delivered", "open", "click", "order", "unsubscribe", "complaint", "bounce", "tone"}
 }
 
 // windowMax bounds the windows of outcomes: what is remembered of a person lasts as long.
@@ -134,6 +159,7 @@ func (s *sense) trial(j *Journey) {
 	if float64(j.Audience.Holdout) > 0.5 {
 		s.at(s.root.get("audience", "holdout"), "audience.holdout", "", "got %v, expected at most 50%%", j.Audience.Holdout)
 	}
+	s.steering(j)
 	windows := s.root.get("measure", "windows")
 	for _, name := range slices.Sorted(maps.Keys(j.Measure.Windows)) {
 		e, path := windows.entry(name), join("measure.windows", cut(name))
@@ -150,6 +176,37 @@ func (s *sense) trial(j *Journey) {
 	s.window(s.root.get("measure", "goal", "within"), "measure.goal.within", j.Measure.Goal.Within)
 	if j.Measure.Goal.Value != "" && j.Measure.Goal.On != "Order Completed" {
 		s.at(s.root.get("measure", "goal", "value"), "measure.goal.value", "", "%s has no total, only Order Completed has", cut(j.Measure.Goal.On))
+	}
+}
+
+// steering checks layer, optimiser and attribution.
+func (s *sense) steering(j *Journey) {
+	if l := j.Trial.Layer; l != nil && l.From >= l.To && l.Name != "" {
+		s.at(s.root.get("experiment", "layer", "to"), "experiment.layer.to", "", "got %v to %v, expected a part that ends after it begins", l.From, l.To)
+	}
+	if o := j.Trial.Optimise; o != nil {
+		n := len(j.Content.Variants)
+		if n < 2 {
+			s.at(s.root.get("experiment", "optimise"), "experiment.optimise", "", "there is nothing to choose from, expected content.variants")
+		} else if float64(o.Floor)*float64(n) > 1 {
+			s.at(s.root.get("experiment", "optimise", "floor"), "experiment.optimise.floor", "", "got %v for each of %d variants, expected at most %.4g%%", o.Floor, n, 100/float64(n))
+		}
+		s.window(s.root.get("experiment", "optimise", "every"), "experiment.optimise.every", o.Every)
+	}
+	s.window(s.root.get("measure", "attribution", "window"), "measure.attribution.window", j.Measure.Attribution.Window)
+}
+
+// layer checks that none of the journeys read before owns a part of what this one owns.
+func (s *sense) layer(j *Journey, others []*Journey) {
+	l := j.Trial.Layer
+	if l == nil {
+		return
+	}
+	for _, o := range others {
+		if m := o.Trial.Layer; o != j && m != nil && m.Name == l.Name && l.From < m.To && m.From < l.To {
+			s.at(s.root.get("experiment", "layer"), "experiment.layer", "", "got %v to %v of %s, but pipeline %s owns %v to %v: people would be in both",
+				l.From, l.To, l.Name, o.Name, m.From, m.To)
+		}
 	}
 }
 
@@ -176,4 +233,10 @@ func explainTrial(j *Journey, say func(format string, args ...any)) {
 		parts = append(parts, fmt.Sprintf("%s %.3g%%", name, 100*float64(j.Content.Variants[name].Weight)/float64(sum)))
 	}
 	say("[%s] Of those who are mailed each stays with one variant: %s.", j.Content.ID, strings.Join(parts, ", "))
+	if l := j.Trial.Layer; l != nil {
+		say("[%s] Only %v to %v of the layer %s take part; the others get %s and are not counted.", j.Content.ID, l.From, l.To, l.Name, j.VariantNames()[0])
+	}
+	if o := j.Trial.Optimise; o != nil {
+		say("[%s] The shares follow what comes back (%s).", j.Content.ID, o.By)
+	}
 }

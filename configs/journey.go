@@ -17,6 +17,7 @@ type Journey struct {
 	Audience    Audience `json:"audience" jsonschema_description:"Who gets a mail, asked when the trigger fires and again before sending."`
 	Content     Content  `json:"content" jsonschema:"required" jsonschema_description:"What stands in the mail."`
 	Send        Send     `json:"send" jsonschema:"required" jsonschema_description:"How it leaves."`
+	Then        []Then   `json:"then,omitempty" jsonschema:"maxItems=20" jsonschema_description:"What is done beside mailing: webhooks that are called, messages that are published."`
 	Trial       Trial    `json:"experiment,omitzero" jsonschema_description:"Names and tunes the experiment that variants and holdout are."`
 	Measure     Measure  `json:"measure,omitzero" jsonschema_description:"What the journey is judged by."`
 
@@ -70,6 +71,9 @@ type Content struct {
 	MaxWait   time.Duration `json:"max_wait" jsonschema_description:"A model slower than this is replaced by the written subject (200ms)."`
 	Recommend *Recommend    `json:"recommend,omitempty" jsonschema_description:"Products shown beside the seed."`
 	Banned    []string      `json:"banned" jsonschema:"maxItems=1000" jsonschema_description:"Words and phrases that no subject may hold."`
+	Designs   []Design      `json:"designs,omitempty" jsonschema:"maxItems=12" jsonschema_description:"Layouts that mails may have; each decision gets one of them."`
+	Knowledge *Knowledge    `json:"knowledge,omitempty" jsonschema_description:"What the shop says of itself and its products; mails say no more."`
+	External  *External     `json:"external,omitempty" jsonschema_description:"A model outside that writes the lines (none)."`
 	// Variants are contents that are tried beside each other, by name.
 	Variants map[string]Variant `json:"variants,omitempty" jsonschema_description:"Contents that are tried beside each other; the one called control is what the others are compared with."`
 }

@@ -101,9 +101,16 @@ type loading struct {
 	*Loader
 	problems Problems
 	set      Set
-	shopAt   string // the file that is the shop
-	unread   bool   // a file is not even YAML: it may have been the shop
+	shopAt   string    // the file that is the shop
+	unread   bool      // a file is not even YAML: it may have been the shop
+	pending  []pending // journeys that wait for the shop, whose fields their conditions may use
 	journeys []loaded
+}
+
+// pending is the file of a journey.
+type pending struct {
+	r   *reader
+	doc *document
 }
 
 // loaded is a journey with its tree, for what is checked later.
@@ -119,11 +126,16 @@ func (l *Loader) load(paths []string) (*Set, Problems) {
 	for _, f := range files {
 		g.file(f.path, f.listed)
 	}
-	if len(g.problems) == 0 && len(g.journeys) == 0 && g.set.Shop == nil {
+	if len(g.problems) == 0 && len(g.pending) == 0 && g.set.Shop == nil {
 		g.trouble(strings.Join(paths, " "), "no pipeline file here")
 	}
-	if g.shopAt == "" && !g.unread && len(g.journeys) > 0 {
+	if g.shopAt == "" && !g.unread && len(g.pending) > 0 {
 		g.nearShop(files)
+	}
+	for _, p := range g.pending {
+		before := len(p.r.problems)
+		g.journey(p.r, p.doc)
+		g.problems = append(g.problems, p.r.problems[before:]...)
 	}
 	g.together()
 	if problems := g.problems.sorted(); len(problems) > 0 {
@@ -141,7 +153,7 @@ func (g *loading) trouble(file, format string, args ...any) {
 
 // nearShop reads the shop beside the first journey, or the shipped one.
 func (g *loading) nearShop(files []found) {
-	beside := filepath.Join(filepath.Dir(g.journeys[0].journey.File), shopFile)
+	beside := filepath.Join(filepath.Dir(g.pending[0].r.file), shopFile)
 	read := slices.ContainsFunc(files, func(f found) bool { return f.path == beside })
 	if _, err := g.stat(beside); err == nil && !read {
 		before := len(g.problems)
@@ -175,7 +187,9 @@ func (g *loading) together() {
 		}
 		if g.set.Shop != nil {
 			s.sender(l.journey, g.set.Shop)
+			s.hooks(l.journey, g.set.Shop)
 		}
+		s.layer(l.journey, g.set.Journeys)
 		g.problems = append(g.problems, s.problems...)
 		g.set.Journeys = append(g.set.Journeys, l.journey)
 	}
@@ -229,7 +243,7 @@ func (g *loading) form(r *reader, doc *document) {
 	case shop != nil:
 		g.shop(r, doc)
 	case journey != nil:
-		g.journey(r, doc)
+		g.pending = append(g.pending, pending{r, doc})
 	default:
 		for _, e := range doc.root.entries {
 			if near := nearest(e.key, []string{"shop", "pipeline"}); near != "" {
@@ -263,7 +277,9 @@ func (g *loading) shop(r *reader, doc *document) {
 func (g *loading) journey(r *reader, doc *document) {
 	(&validation{reader: r, schemas: g.schemas, schema: g.schemas.journey, root: doc.root}).run()
 	j := &Journey{File: r.file}
-	d := &decoding{reader: r, doc: doc, envs: map[string]*Env{"trigger": g.options.Trigger, "audience": g.options.Audience}}
+	d := &decoding{reader: r, doc: doc, envs: map[string]*Env{
+		"trigger": g.options.Trigger.withPersonFields(g.set.Shop), "audience": g.options.Audience.withPersonFields(g.set.Shop),
+	}}
 	if name, ok := doc.root.get("content", "kind").text(); ok && slices.Contains(g.options.words("kinds"), name) {
 		d.kind = name
 	}

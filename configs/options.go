@@ -86,12 +86,16 @@ func (o Options) words(list string) []string {
 	switch list {
 	case "events":
 		return o.Events
+	case "properties":
+		return FieldProperties()
 	case "goals":
 		return []string{"Order Completed", "Email Link Clicked"}
 	case "keys":
 		return o.Keys
 	case "idempotency":
 		return append(slices.Clone(o.Keys), startedAt)
+	case "policies":
+		return policyWords()
 	case "sources":
 		return o.Sources
 	case "kinds":

@@ -108,6 +108,9 @@ func leaf(t reflect.Type, o Options) *reflected.Schema {
 // enumerate puts the words that fields are tagged with into the schema, all the way
 // down. A list of names may be written as one name.
 func enumerate(s *reflected.Schema, t reflect.Type, o Options) {
+	if t == reflect.TypeFor[map[string]PersonField]() && s != nil {
+		s = s.AdditionalProperties
+	}
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Map {
 		t = t.Elem()
 	}

@@ -11,16 +11,19 @@ import (
 // Shop is the base graph that all journeys share: shop.yaml. It is not changed after
 // loading, so many goroutines may read it.
 type Shop struct {
-	APIVersion string            `json:"apiVersion" jsonschema:"required,enum=v1" jsonschema_description:"Version of the form of this file."`
-	Name       string            `json:"shop" jsonschema:"required,title=a name of lower-case letters and digits and -,pattern=^[a-z][a-z0-9-]*$,maxLength=63" jsonschema_description:"Name of the shop."`
-	Log        Log               `json:"log" jsonschema_description:"How the log's event time moves on."`
-	Profile    Profile           `json:"profile" jsonschema_description:"A person's running picture."`
-	Items      Items             `json:"items" jsonschema_description:"What is seen, put in a cart and bought together."`
-	Consent    Consent           `json:"consent" jsonschema_description:"Who may be mailed."`
-	Holdout    Percent           `json:"holdout,omitempty" jsonschema_description:"Share of the people whom no journey ever mails; the baseline for what all of them together bring."`
-	Links      Links             `json:"links" jsonschema_description:"Where the links of mails lead."`
-	Tracking   Tracking          `json:"tracking" jsonschema_description:"Whether opens and clicks of mails come back as events."`
-	Senders    map[string]Sender `json:"senders" jsonschema:"maxProperties=50" jsonschema_description:"Where mail leaves, by the name that send.via gives as smtp/NAME."`
+	APIVersion string                 `json:"apiVersion" jsonschema:"required,enum=v1" jsonschema_description:"Version of the form of this file."`
+	Name       string                 `json:"shop" jsonschema:"required,title=a name of lower-case letters and digits and -,pattern=^[a-z][a-z0-9-]*$,maxLength=63" jsonschema_description:"Name of the shop."`
+	Log        Log                    `json:"log" jsonschema_description:"How the log's event time moves on."`
+	Profile    Profile                `json:"profile" jsonschema_description:"A person's running picture."`
+	Fields     map[string]PersonField `json:"fields,omitempty" jsonschema:"maxProperties=64" jsonschema_description:"Fields of a person of the shop's own, by name; conditions know them as profile.fields.NAME."`
+	Items      Items                  `json:"items" jsonschema_description:"What is seen, put in a cart and bought together."`
+	Consent    Consent                `json:"consent" jsonschema_description:"Who may be mailed."`
+	Holdout    Percent                `json:"holdout,omitempty" jsonschema_description:"Share of the people whom no journey ever mails; the baseline for what all of them together bring."`
+	Links      Links                  `json:"links" jsonschema_description:"Where the links of mails lead."`
+	Tracking   Tracking               `json:"tracking" jsonschema_description:"Whether opens and clicks of mails come back as events."`
+	Senders    map[string]Sender      `json:"senders" jsonschema:"maxProperties=50" jsonschema_description:"Where mail leaves, by the name that send.via gives as smtp/NAME."`
+	Webhooks   map[string]Webhook     `json:"webhooks,omitempty" jsonschema:"maxProperties=50" jsonschema_description:"Targets of HTTP calls, by the name that then gives."`
+	Outbox     Outbox                 `json:"outbox,omitzero" jsonschema_description:"How effects leave."`
 
 	File    string `json:"-"` // where it was read; "shop.yaml (shipped)" for the shipped one
 	Version string `json:"-"` // hash of what it means: comments and the order of keys do not count
@@ -29,7 +32,9 @@ type Shop struct {
 // Log says how event time moves on.
 type Log struct {
 	OutOfOrder      time.Duration `json:"out_of_order" zero:"ok" jsonschema_description:"The watermark trails the newest event by this much (2m)."`
-	AllowedLateness time.Duration `json:"allowed_lateness" zero:"ok" jsonschema_description:"Events this late still update profiles (24h)."`
+	AllowedLateness time.Duration `json:"allowed_lateness" zero:"ok" jsonschema_description:"Events later than this, behind the watermark, are too late (24h)."`
+	Late            string        `json:"late,omitempty" jsonschema:"enum=count,enum=dead-letter" jsonschema_description:"What becomes of those that are too late: they are counted and update profiles all the same, or go to the dead letters (count)."`
+	ProducerIdle    time.Duration `json:"producer_idle,omitempty" jsonschema_description:"A source that sends nothing for so long does not hold the watermark (5m)."`
 	Idle            time.Duration `json:"idle" jsonschema_description:"A log this quiet is moved on by ticks when something is due (30s)."`
 }
 

@@ -66,7 +66,7 @@ func (v *validation) one(e *jsonschema.ValidationError) {
 // got describes a value. What may hold a secret is not repeated.
 func (v *validation) got(n *node, path string) string {
 	switch {
-	case strings.HasSuffix(path, ".smtp"):
+	case strings.HasSuffix(path, ".smtp"), strings.HasPrefix(path, "webhooks."):
 		return string(n.kind)
 	case n.kind == kindText:
 		return strconv.Quote(cut(n.value.(string)))

@@ -17,6 +17,9 @@ type Ctx struct {
 
 	message uint64 // of a lazy stage: the number of the message
 	replay  uint64 // while messages of a lazy stage are replayed: their epoch, else 0
+
+	w     *worker // of several: what is sent and decided is noted, and done later
+	tally []tally // of one of several goroutines: its own counts, by operator
 }
 
 // Key is the key that is being processed.
@@ -24,14 +27,36 @@ func (c *Ctx) Key() string { return c.key }
 
 // Watermark is the event time before which no more events are expected, Unix
 // milliseconds. Decisions take it as "now".
-func (c *Ctx) Watermark() int64 { return c.engine.progress.Watermark }
+func (c *Ctx) Watermark() int64 {
+	if c.w != nil {
+		return c.w.at.watermark
+	}
+	return c.engine.progress.Watermark
+}
 
 // Newest is the greatest event time so far, Unix milliseconds, or zero.
-func (c *Ctx) Newest() int64 { return c.engine.progress.Newest }
+func (c *Ctx) Newest() int64 {
+	if c.w != nil {
+		return c.w.at.newest
+	}
+	return c.engine.progress.Newest
+}
 
 // Position is where in the log the unit stands that is being processed.
 func (c *Ctx) Position() (seq uint64, index uint32) {
+	if c.w != nil {
+		return c.w.at.seq, c.w.at.index
+	}
 	return c.engine.progress.Position.Seq + 1, c.engine.progress.Position.Index
+}
+
+// Slot is a number below SliceUnits. What the root sends by pointer must stay as it is
+// until the units of all other slots were processed: it uses memory of its own for each.
+func (c *Ctx) Slot() int {
+	if c.w != nil {
+		return c.w.at.slot
+	}
+	return 0
 }
 
 // SetTimer sets a timer of this operator and key. It fires once, at the position
@@ -43,33 +68,48 @@ func (c *Ctx) SetTimer(due int64, tag string) {
 		c.Fail(fmt.Errorf("operator %s sets a timer for a key with a zero byte", c.op.name))
 		return
 	}
-	c.engine.timers.set(timerKey(due, c.op.id, c.key, tag))
+	raw := timerKey(due, c.op.id, c.key, tag)
+	if c.w != nil {
+		c.w.setTimer(due, raw)
+		return
+	}
+	c.engine.timers.set(raw)
 }
 
 // Effect decides that something leaves the engine: it becomes a row of the outbox
-// when the epoch commits, and is carried out after that. The row's number is
-// returned.
-func (c *Ctx) Effect(kind, lane string, body []byte) uint64 {
-	p := &c.engine.progress
-	p.NextRow++
-	c.op.count++
-	c.engine.rows = append(c.engine.rows, Row{ID: p.NextRow, Kind: kind, Lane: lane, At: p.Watermark, Body: body})
-	return p.NextRow
+// when the epoch commits, and is carried out after that. The body must not be changed
+// any more.
+func (c *Ctx) Effect(kind, lane string, body []byte) {
+	c.effect(Row{Kind: kind, Lane: lane, Body: body}, nil)
 }
 
-// NextRow is the number that the next effect will get.
-func (c *Ctx) NextRow() uint64 { return c.engine.progress.NextRow + 1 }
+// EffectOf is Effect for a body that names its own row. body is called once with the
+// row's number, when it is known, which may be after the operator has returned: it must
+// not use the Ctx or state.
+func (c *Ctx) EffectOf(kind, lane string, body func(row uint64) ([]byte, error)) {
+	c.effect(Row{Kind: kind, Lane: lane}, body)
+}
+
+func (c *Ctx) effect(row Row, body func(uint64) ([]byte, error)) {
+	if c.w != nil {
+		c.w.note(deed{what: didEffect, key: row.Lane, kind: row.Kind, body: row.Body, value: body})
+		return
+	}
+	c.op.count++
+	if err := c.engine.addRow(row, body); err != nil {
+		c.Fail(err)
+	}
+}
 
 // Settle says that the receipt of an outbox row was read: the row is removed with
 // this epoch. A receipt that comes twice, or of no row, settles nothing.
 func (c *Ctx) Settle(row uint64) {
-	owed, err := c.engine.owes(row)
-	if err != nil {
-		c.Fail(err)
+	if c.w != nil {
+		c.w.note(deed{what: didSettle, number: row})
 		return
 	}
-	if owed {
-		c.engine.settled = append(c.engine.settled, row)
+	if err := c.engine.settle(row); err != nil {
+		c.Fail(err)
 	}
 }
 
@@ -91,6 +131,10 @@ func Value[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P]) P {
 func ValueOf[T any, P state.Codec[T]](c *Ctx, cell *state.Cell[T, P], key string) P {
 	if c.replay != 0 && c.stale(cell.Applied(key)) {
 		return P(new(T)) // the stored value has seen this message: what the operator does to it goes nowhere
+	}
+	if c.w != nil && !c.w.mayUse(key, cell.Common) {
+		c.Fail(errForeign)
+		return P(new(T))
 	}
 	v, err := cell.Get(key)
 	if err != nil {

@@ -27,6 +27,8 @@ type progress struct {
 	Sent      uint64   `json:"sent"` // messages to lazy stages
 	Timers    int64    `json:"timers"`
 	TimerLow  int64    `json:"timer_low"`
+	Clocks    int64    `json:"clocks,omitempty"`    // timers of processing time, and
+	ClockLow  *int64   `json:"clock_low,omitempty"` // a due time at or before the first
 }
 
 // keys of the store's own facts.
@@ -43,9 +45,13 @@ type Engine struct {
 	read     *state.Reader
 	progress progress
 	timers   timers
+	clocks   timers // of processing time
+	marks    marks
 	redo     redoLog
 	pool     *pool
 	info     LogInfo
+	lazy     []replayer // see replayers
+	crew     *crew      // nil while one goroutine runs the graph
 
 	// Of the epoch that is open.
 	ctx      Ctx
@@ -65,11 +71,16 @@ type Engine struct {
 	limitN  int
 	limitB  int
 
-	acting bool // the pool carries out effects
-	quiet  quiet
-	mu     sync.Mutex
-	stats  Stats
-	events atomic.Uint64
+	versions versions // of the graph, see activate.go
+	orphans  uint64   // timers that came due when their operator was gone
+
+	acting  bool // the pool carries out effects
+	stopped bool // reading stands still since too many effects wait
+	stops   atomic.Uint64
+	quiet   quiet
+	mu      sync.Mutex
+	stats   Stats
+	events  atomic.Uint64
 }
 
 // epoch is a closed epoch on its way into the store.
@@ -95,7 +106,11 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e.ctx.engine, e.ctx.op = e, o.Graph.operators[0]
 	e.limitN, e.limitB = o.Store.Limits()
 	e.limitB = min(e.limitB, epochBytes(debug.SetMemoryLimit(-1)))
+	if o.Parallel > 1 {
+		e.crew = newCrew(e, o.Parallel)
+	}
 	if err := e.open(ctx); err != nil {
+		e.crew.close()
 		e.read.Close()
 		return nil, err
 	}
@@ -113,7 +128,21 @@ func (e *Engine) open(ctx context.Context) error {
 			return fmt.Errorf("the state's progress cannot be read: %w", err)
 		}
 	}
+	if err := e.marks.open(e); err != nil {
+		return err
+	}
+	if e.crew != nil {
+		if err := e.crew.ahead.open(e); err != nil {
+			return err
+		}
+	}
 	if err := e.number(); err != nil {
+		return err
+	}
+	if err := e.openVersions(); err != nil {
+		return err
+	}
+	if err := e.graph.open(ctx); err != nil {
 		return err
 	}
 	e.info, err = e.o.Source.Open(ctx, e.progress.Position, e.o.AcceptGap)
@@ -132,8 +161,12 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.timers.start(e.read, e.o.TimersOpen, low, e.progress.Timers); err != nil {
 		return err
 	}
+	if err := e.openClocks(); err != nil {
+		return err
+	}
 	e.pool = newPool(e.o.Store, e.o.OutboxOpen)
 	e.pool.handlers, e.pool.log, e.pool.hook, e.pool.view = e.o.Handlers, e.o.Logger, e.o.Hook, e.View
+	e.pool.gate = newGate(e.o.Delivery)
 	if err := e.pool.open(e.read); err != nil {
 		return err
 	}
@@ -156,12 +189,7 @@ func (e *Engine) number() error {
 		return err
 	}
 	for _, c := range e.graph.cells {
-		_, known := cells.known[c.Name()]
-		c.Attach(e.read, cells.of(c.Name()))
-		c.Share(e.o.Memory)
-		if !known {
-			c.Empty()
-		}
+		e.attach(c, cells)
 	}
 	ops, err := e.numbers(keyOps)
 	if err != nil {
@@ -170,19 +198,43 @@ func (e *Engine) number() error {
 	for _, o := range e.graph.operators {
 		o.id = ops.of(o.name)
 	}
-	if !cells.grown && !ops.grown {
-		return nil
+	e.versions.cells, e.versions.ops = cells, ops
+	schemas, err := e.schemas()
+	if err != nil || !cells.grown && !ops.grown && schemas == nil {
+		return err
 	}
+	if schemas != nil {
+		r.Put(keySchemas, schemas)
+	}
+	cells.grown, ops.grown = false, false
+	defer r.Reset()
+	if err := putNames(r, cells, ops); err != nil {
+		return err
+	}
+	return e.o.Store.Commit(context.Background(), r)
+}
+
+// attach binds a cell to the store.
+func (e *Engine) attach(c keeper, names *numbering) {
+	_, known := names.known[c.Name()]
+	c.Attach(e.read, names.of(c.Name()))
+	c.Budget(e.o.Memory)
+	if !known {
+		c.Empty()
+	}
+	if e.crew != nil {
+		c.Split(e.crew.readers)
+	}
+}
+
+// putNames writes the numbers of cells and operators into r.
+func putNames(r *state.Record, cells, ops *numbering) error {
 	for key, n := range map[string]*numbering{string(keyCells): cells, string(keyOps): ops} {
 		raw, err := json.Marshal(n.known)
 		if err != nil {
 			return fmt.Errorf("encode the names of the state: %w", err)
 		}
 		r.Put([]byte(key), raw)
-	}
-	defer r.Reset()
-	if err := e.o.Store.Commit(context.Background(), r); err != nil {
-		return err
 	}
 	return nil
 }
@@ -202,6 +254,7 @@ func (e *Engine) numbers(key []byte) (*numbering, error) {
 	if err := json.Unmarshal(raw, &n.known); err != nil {
 		return nil, fmt.Errorf("the names of the state cannot be read: %w", err)
 	}
+	n.rename(e.graph.renamed)
 	return n, nil
 }
 
@@ -257,6 +310,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 	close(e.commits)
 	wg.Wait()
+	e.crew.close()
 	e.read.Close()
 	e.publish()
 	return err
@@ -337,7 +391,12 @@ func (e *Engine) blocked() bool {
 	if e.flying != nil {
 		unresolved += len(e.flying.rows)
 	}
-	return unresolved+len(e.rows) >= e.o.OutboxMax
+	full := unresolved+len(e.rows) >= e.o.OutboxMax
+	if full && !e.stopped {
+		e.stops.Add(1)
+	}
+	e.stopped = full
+	return full
 }
 
 // breathe closes the epoch when no input waits and no commit is under way: an epoch
@@ -447,6 +506,8 @@ type quietTime struct {
 	received, stored int64
 	next             int64 // due time of the first timer
 	due              bool
+	clock            int64 // due time of the first timer of processing time
+	clockDue         bool
 	ready            bool // the log is read to its end
 }
 
@@ -457,11 +518,15 @@ type quiet struct {
 	now  quietTime
 	last time.Time // when the newest message was processed
 	sent bool      // a tick stands in the log that was not processed yet
+
+	moved    time.Time // when the log's receive time moved last
+	received int64
 }
 
 func (q *quiet) init(e *Engine) {
 	q.e = e
 	q.last = time.Now()
+	q.moved = q.last
 	q.now = e.quietNow() // nothing may ever come again, and yet a timer of the last run is due
 }
 
@@ -470,6 +535,9 @@ func (q *quiet) set(t quietTime, input bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.now = t
+	if t.received != q.received {
+		q.received, q.moved = t.received, time.Now()
+	}
 	if input {
 		q.last, q.sent = time.Now(), false
 	}
@@ -487,12 +555,13 @@ func (q *quiet) ticking(sent bool) {
 func (q *quiet) at(now time.Time) (int64, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.sent || !q.now.ready || !q.now.due || q.now.received == 0 || now.Sub(q.last) < q.e.o.Idle {
+	if q.sent || !q.now.ready || !q.now.due && !q.now.clockDue || q.now.received == 0 || now.Sub(q.last) < q.e.o.Idle {
 		return 0, false
 	}
 	elapsed := float64(max(now.UnixMilli()-q.now.stored, 0)) * q.e.o.Speed
 	at := q.now.received + int64(elapsed)
-	return at, q.now.next <= at-q.e.o.OutOfOrder.Milliseconds()
+	clock := q.now.clockDue && q.now.clock <= at
+	return at, clock || q.now.due && q.now.next <= at-q.e.o.OutOfOrder.Milliseconds()
 }
 
 // run publishes ticks until ctx ends.
@@ -505,11 +574,16 @@ func (q *quiet) run(ctx context.Context) {
 			return
 		case now := <-t.C:
 			at, owed := q.at(now)
+			publish := q.e.o.Tick
+			if !owed {
+				at, owed = q.clockAt(now)
+				publish = q.e.o.Clock
+			}
 			if !owed {
 				continue
 			}
 			q.ticking(true)
-			if err := q.e.o.Tick(ctx, at); err != nil {
+			if err := publish(ctx, at); err != nil {
 				q.ticking(false)
 				if ctx.Err() == nil {
 					q.e.o.Logger.Warn("a tick could not be published", "err", err)

@@ -58,6 +58,9 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 // a message skips the units that were processed before. When too many effects wait
 // for their outcome it stops between two messages and leaves the batch in e.rest.
 func (e *Engine) process(b *batch) error {
+	if e.crew != nil {
+		return e.crew.process(b)
+	}
 	p := &e.progress
 	start := 0
 	e.rest = nil
@@ -81,7 +84,11 @@ func (e *Engine) process(b *batch) error {
 			if err := e.advance(u, m); err != nil {
 				return err
 			}
-			e.graph.root(&e.ctx, u)
+			if a, ok := u.Value.(*Activation); !ok {
+				e.graph.root(&e.ctx, u)
+			} else if err := e.activate(a, m); err != nil {
+				return err
+			}
 			if e.ctx.err != nil {
 				return e.ctx.err
 			}
@@ -108,10 +115,7 @@ func (e *Engine) advance(u *Unit, m *Message) error {
 	if u.Received > p.Received {
 		p.Received, p.Stored = u.Received, m.Time
 	}
-	if u.Time > p.Newest {
-		p.Newest = u.Time
-		p.Watermark = max(p.Watermark, u.Time-e.o.OutOfOrder.Milliseconds())
-	}
+	e.marks.unit(p, u)
 	return e.fire()
 }
 
@@ -120,6 +124,10 @@ func (e *Engine) advance(u *Unit, m *Message) error {
 func (e *Engine) fire() error {
 	for {
 		raw, due, err := e.timers.pop(e.progress.Watermark)
+		processing := !due && err == nil
+		if processing {
+			raw, due, err = e.clocks.pop(e.progress.Received)
+		}
 		if err != nil || !due {
 			return err
 		}
@@ -127,11 +135,12 @@ func (e *Engine) fire() error {
 		o := e.operator(id)
 		if o == nil || o.timer == nil { // its operator is gone from the graph
 			e.units++
+			e.orphans++
 			continue
 		}
 		o.fired++
 		e.ctx.op, e.ctx.key = o, key
-		o.timer.Timer(&e.ctx, Timer{Due: timerDue(raw), Tag: tag})
+		o.timer.Timer(&e.ctx, Timer{Due: timerDue(raw), Tag: tag, Processing: processing})
 		e.ctx.op, e.ctx.key = e.graph.operators[0], ""
 		if e.ctx.err != nil {
 			return e.ctx.err
@@ -157,17 +166,26 @@ func (e *Engine) operator(id uint16) *operator {
 // full tells whether the open epoch must close: on count, or on the size of what it
 // writes, well before Badger's limit of a transaction.
 func (e *Engine) full() bool {
-	most := e.o.EpochEvents
-	if e.progress.Position.Seq < e.info.Last {
-		most = e.o.BacklogUnits
-	}
-	if e.units >= most {
+	if e.units >= e.unitsMax() {
 		return true
 	}
-	if e.units%16 != 0 { // one unit writes far less than a sixteenth of the margin
+	if e.units%16 != 0 && e.crew == nil { // one unit writes far less than a sixteenth of the margin
 		return false
 	}
-	values := len(e.timers.open.keys) + len(e.rows) + len(e.settled)
+	return e.fullTo(7)
+}
+
+// unitsMax is how many units the open epoch may have.
+func (e *Engine) unitsMax() int {
+	if e.progress.Position.Seq < e.info.Last {
+		return e.o.BacklogUnits
+	}
+	return e.o.EpochEvents
+}
+
+// fullTo tells whether the open epoch writes at least so many tenths of what it may.
+func (e *Engine) fullTo(tenths int) bool {
+	values := len(e.timers.open.keys) + len(e.clocks.open.keys) + len(e.rows) + len(e.settled)
 	bytes := 100*values + e.redo.bytes
 	for _, c := range e.graph.cells {
 		c.Trim()
@@ -181,7 +199,7 @@ func (e *Engine) full() bool {
 	for i := range e.rows {
 		bytes += len(e.rows[i].Body)
 	}
-	return values >= e.limitN*7/10 || bytes >= e.limitB*7/10 // lazy cells may take the rest
+	return values >= e.limitN*tenths/10 || bytes >= e.limitB*tenths/10 // lazy cells may take the rest
 }
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the
@@ -208,6 +226,10 @@ func (e *Engine) closeEpoch() error {
 	}
 	e.redo.flush(r, first, e.flushLazy(r, idle))
 	e.timers.flush(r)
+	if err := e.flushVersions(r); err != nil {
+		return err
+	}
+	e.flushClocks(r)
 	for i := range e.rows {
 		row := &e.rows[i]
 		r.PutFunc(rowKey(row.ID), func(b []byte) []byte { return appendRow(b, row) })
@@ -225,6 +247,7 @@ func (e *Engine) closeEpoch() error {
 		return fmt.Errorf("encode progress: %w", err)
 	}
 	r.Put(keyProgress, raw)
+	e.marks.store(r)
 	next := &epoch{record: r, rows: e.rows, settled: e.settled, reached: *p}
 	e.rows, e.settled, e.units = nil, nil, 0
 	if e.o.EffectsFirst {
@@ -254,6 +277,26 @@ func (e *Engine) dropSettled() {
 		}
 		return at >= 0
 	})
+}
+
+// addRow adds an effect to the open epoch.
+func (e *Engine) addRow(row Row, body func(uint64) ([]byte, error)) (err error) {
+	e.progress.NextRow++
+	row.ID, row.At = e.progress.NextRow, e.progress.Watermark
+	if body != nil {
+		row.Body, err = body(row.ID)
+	}
+	e.rows = append(e.rows, row)
+	return err
+}
+
+// settle notes that the receipt of a row was read.
+func (e *Engine) settle(row uint64) error {
+	owed, err := e.owes(row)
+	if owed {
+		e.settled = append(e.settled, row)
+	}
+	return err
 }
 
 // land waits for the commit that is under way.
@@ -289,6 +332,7 @@ func (e *Engine) committed(err error) error {
 		c.Evict(e.seen.Epoch)
 	}
 	e.timers.seen(e.seen.Epoch)
+	e.clocks.seen(e.seen.Epoch)
 	e.publish() // before the effects leave: their views show at least this watermark
 	for _, id := range f.settled {
 		e.pool.settled(id)
@@ -300,7 +344,9 @@ func (e *Engine) committed(err error) error {
 
 func (e *Engine) quietNow() quietTime {
 	next, due := e.timers.next()
+	clock, clockDue := e.clocks.next()
 	return quietTime{
+		clock: clock, clockDue: clockDue,
 		received: e.progress.Received, stored: e.progress.Stored,
 		next: next, due: due, ready: e.progress.Position.Seq >= e.info.Last,
 	}

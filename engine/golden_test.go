@@ -67,14 +67,14 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// goldenTunes are ways to run a graph that must not show. Whoever adds an option on which
-// nothing may depend, such as how many workers there are, adds it here: each of them is
-// also resumed by the next one.
+// goldenTunes are ways to run a graph that must not show: what one of them has begun the
+// next one resumes, so that a checkpoint of two workers goes on with four. Whoever adds an
+// option on which nothing may depend adds it here.
 func goldenTunes() []func(*engine.Options) {
 	return []func(*engine.Options){
 		func(*engine.Options) {},
-		func(o *engine.Options) { o.EpochEvents, o.TimersOpen, o.OutboxMax = 1, 1, 1 },
-		func(o *engine.Options) { o.EpochEvents, o.TimersOpen = 3, 2 },
+		func(o *engine.Options) { o.EpochEvents, o.TimersOpen, o.OutboxMax, o.Parallel = 1, 1, 1, 2 },
+		func(o *engine.Options) { o.EpochEvents, o.TimersOpen, o.Parallel = 3, 2, 4 },
 	}
 }
 
@@ -242,8 +242,8 @@ func (g *golden) whole(t *testing.T) string {
 	return want
 }
 
-// torn crashes at each commit, before and after it was written, and goes on, as the next
-// of the tunes.
+// torn crashes at each commit, before or after it was written, and goes on, as the next of
+// the tunes.
 func (g *golden) torn(t *testing.T) {
 	t.Helper()
 	tunes := goldenTunes()
@@ -251,23 +251,18 @@ func (g *golden) torn(t *testing.T) {
 		if testing.Short() && i != 1 { // an event a commit has the most places to crash at
 			continue
 		}
-		for at := 1; ; at++ {
-			crashed := false
-			for _, after := range []bool{false, true} {
-				s, n := openGolden(t, ""), &goldenNotes{all: map[uint64]string{}}
-				if g.run(t, s, n, tunes[i], &crash{left: at, after: after}) != nil {
-					crashed = true
-					_ = g.run(t, s, n, tunes[(i+1)%len(tunes)], nil)
-				}
-				if got := n.text(t, s); got != g.want {
-					t.Errorf("tune %d, crash at commit %d (after it: %v): got\n%s\nwant\n%s", i, at, after, got, g.want)
-				}
-				if err := s.Close(); err != nil {
-					t.Fatal(err)
-				}
+		for at, crashed := 1, true; crashed && !t.Failed(); at++ {
+			s, n := openGolden(t, ""), &goldenNotes{all: map[uint64]string{}}
+			after := i == 1 // between two commits both kinds leave the same state
+			crashed = g.run(t, s, n, tunes[i], &crash{left: at, after: after}) != nil
+			if crashed {
+				_ = g.run(t, s, n, tunes[(i+1)%len(tunes)], nil)
 			}
-			if !crashed || t.Failed() {
-				break
+			if got := n.text(t, s); got != g.want {
+				t.Errorf("tune %d, crash at commit %d (after it: %v): got\n%s\nwant\n%s", i, at, after, got, g.want)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
 			}
 		}
 	}

@@ -15,7 +15,13 @@ type Unit struct {
 	// Received is when the gateway took the unit, Unix milliseconds, or zero. Ticks
 	// are projected from it.
 	Received int64
-	Value    any
+	// Producer is who made the unit, such as a gateway's source or an importer, never a
+	// person: the watermark waits for each producer. A unit without one, such as a tick,
+	// moves the watermark at once.
+	Producer string
+	// Value is what the root gets. An *Activation changes the graph at this position
+	// instead.
+	Value any
 }
 
 // Decoder turns a message into units. It is called ahead of processing, on a
@@ -27,7 +33,9 @@ type Decoder interface {
 
 // Operator is a step of the graph. It gets the messages of one key at a time, in
 // the order of the log, and owns keyed state. State and timers are reachable only
-// inside the call.
+// inside the call. Several goroutines may call it at the same time for different keys:
+// it keeps nothing between calls but in cells. A message that it sends may be
+// processed after the call: it must not be changed any more.
 type Operator[T any] interface {
 	Process(c *Ctx, v T)
 }
@@ -41,8 +49,9 @@ type TimerHandler interface {
 
 // Timer is a due timer.
 type Timer struct {
-	Due int64 // Unix milliseconds of event time
-	Tag string
+	Due        int64 // Unix milliseconds of event time, or of processing time
+	Tag        string
+	Processing bool // it was set by SetProcessingTimer
 }
 
 // Graph is a staged graph without cycles: a stage sends only to later stages.
@@ -51,8 +60,10 @@ type Graph struct {
 	root      func(c *Ctx, u *Unit)
 	operators []*operator
 	cells     []keeper
-	lazy      []replayer // lazy stages, by their number
+	lazy      []func() replayer // lazy stages, by their number
 	stages    int
+	renamed   [][2]string    // old and new names of cells and operators
+	schemas   map[string]int // of cells that say which they write
 }
 
 // keeper is what the engine needs of a cell.
@@ -60,7 +71,8 @@ type keeper interface {
 	Name() string
 	Attach(r *state.Reader, id uint16)
 	Empty()
-	Share(m *state.Memory)
+	Budget(m *state.Memory)
+	Split(readers []*state.Reader)
 	Dirty() (values, bytes int)
 	Flush(r *state.Record, until uint64, maxBytes int)
 	Lazy() bool
@@ -72,14 +84,16 @@ type keeper interface {
 
 // operator is an operator as the engine sees it.
 type operator struct {
-	name  string // "stage/id", which names its state and its timers for good
-	id    uint16 // the number that the store keeps for name
-	stage int
-	timer TimerHandler
-	in    uint64 // messages processed
-	fired uint64 // timers fired
-	out   uint64 // messages sent on
-	count uint64 // effects decided
+	name   string // "stage/id", which names its state and its timers for good
+	id     uint16 // the number that the store keeps for name
+	index  int    // in the graph
+	stage  int
+	timer  TimerHandler
+	opener Opener
+	in     uint64 // messages processed
+	fired  uint64 // timers fired
+	out    uint64 // messages sent on
+	count  uint64 // effects decided
 }
 
 // NewGraph makes a graph. root gets every unit and sends it to the stage and key
@@ -98,6 +112,7 @@ type Stage[T any] struct {
 	index int
 	steps []step[T]
 	redo  *redo[T] // of a lazy stage
+	alone bool
 }
 
 type step[T any] struct {
@@ -112,17 +127,29 @@ func AddStage[T any](g *Graph, name string) *Stage[T] {
 	return s
 }
 
+// Alone says that a unit which the root sends to this stage is processed alone, before
+// the next one begins, however many goroutines run the graph. It is for what is rare and
+// needs it: for messages whose operators, or those after them, use state that operators
+// of other stages or of other keys use too. Nobody but the root, and stages that such a
+// unit reaches, may send to it.
+func (s *Stage[T]) Alone() *Stage[T] {
+	s.alone = true
+	return s
+}
+
 // Use adds an operator to the stage. id names its state and timers, for good.
 func (s *Stage[T]) Use(id string, op Operator[T]) {
 	o := &operator{name: s.name + "/" + id, stage: s.index}
 	if h, ok := op.(TimerHandler); ok {
 		o.timer = h
 	}
+	o.opener, _ = op.(Opener)
 	for _, other := range s.graph.operators {
 		if other.name == o.name {
 			panic(fmt.Sprintf("BUG: two operators are called %s", o.name))
 		}
 	}
+	o.index = len(s.graph.operators)
 	s.graph.operators = append(s.graph.operators, o)
 	s.steps = append(s.steps, step[T]{operator: o, process: op.Process})
 }
@@ -135,6 +162,10 @@ func (s *Stage[T]) Send(c *Ctx, key string, v T) {
 	}
 	if c.op.stage >= s.index {
 		panic(fmt.Sprintf("BUG: %s sends back to stage %s: what flows backward returns through the log", c.op.name, s.name))
+	}
+	if c.w != nil {
+		s.later(c, key, v)
+		return
 	}
 	c.op.out++
 	if s.redo != nil {
@@ -150,7 +181,11 @@ func (s *Stage[T]) run(c *Ctx, key string, v T) {
 	c.key = key
 	for i := range s.steps {
 		c.op = s.steps[i].operator
-		c.op.in++
+		if c.tally == nil {
+			c.op.in++
+		} else {
+			c.tally[c.op.index].in++
+		}
 		s.steps[i].process(c, v)
 		if c.err != nil {
 			break

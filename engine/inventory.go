@@ -67,7 +67,7 @@ func storedName(names map[uint16]string, key []byte) string {
 			}
 		}
 		return "unknown"
-	case state.SpaceTimers:
+	case state.SpaceTimers, spaceClocks:
 		return "timers"
 	case state.SpaceOutbox:
 		return "outbox"

@@ -49,9 +49,8 @@ type IntervalJoinOperator[L, R any] struct {
 	// Cell holds the events that wait for partners. Keep it with the graph.
 	Cell *state.Cell[IntervalState, *IntervalState]
 
-	o    IntervalJoinOptions[L, R]
-	ctx  *Ctx
-	emit func(JoinResult[L, R])
+	o     IntervalJoinOptions[L, R]
+	calls calls[JoinResult[L, R]]
 }
 
 // NewIntervalJoinOperator makes the operator. It serves one stage.
@@ -60,9 +59,9 @@ func NewIntervalJoinOperator[L, R any](o IntervalJoinOptions[L, R]) *IntervalJoi
 		panic("BUG: an interval join needs a cell's name, a join, the times of events and what to emit")
 	}
 	p := &IntervalJoinOperator[L, R]{Cell: state.NewCell[IntervalState](o.Cell, o.CacheMax), o: o}
-	p.emit = func(r JoinResult[L, R]) {
+	p.calls.emit = func(c *Ctx, r JoinResult[L, R]) {
 		p.joinCounts[r.Outcome].Add(1)
-		p.o.Emit(p.ctx, r)
+		p.o.Emit(c, r)
 	}
 	return p
 }
@@ -70,27 +69,28 @@ func NewIntervalJoinOperator[L, R any](o IntervalJoinOptions[L, R]) *IntervalJoi
 // Process implements Operator.
 func (p *IntervalJoinOperator[L, R]) Process(c *Ctx, v Either[L, R]) {
 	s := Value(c, p.Cell)
-	p.ctx = c
+	k := p.calls.begin(c)
 	var changed bool
 	var err error
 	if v.Right {
-		changed, err = p.o.Join.Right(s, p.o.RightAt(v.R), v.R, c.Watermark(), p.emit)
+		changed, err = p.o.Join.Right(s, p.o.RightAt(v.R), v.R, c.Watermark(), k.emit)
 	} else {
-		changed, err = p.o.Join.Left(s, p.o.LeftAt(v.L), v.L, c.Watermark(), p.emit)
+		changed, err = p.o.Join.Left(s, p.o.LeftAt(v.L), v.L, c.Watermark(), k.emit)
 	}
+	p.calls.end(k)
 	p.keep(c, s, changed, err)
 }
 
 // Timer implements TimerHandler.
 func (p *IntervalJoinOperator[L, R]) Timer(c *Ctx, t Timer) {
 	s := Value(c, p.Cell)
-	p.ctx = c
-	changed, err := p.o.Join.Advance(s, c.Watermark(), p.emit)
+	k := p.calls.begin(c)
+	changed, err := p.o.Join.Advance(s, c.Watermark(), k.emit)
+	p.calls.end(k)
 	p.keep(c, s, s.wakes.fired(t.Due) || changed, err)
 }
 
 func (p *IntervalJoinOperator[L, R]) keep(c *Ctx, s *IntervalState, changed bool, err error) {
-	p.ctx = nil
 	if err != nil {
 		c.Fail(fmt.Errorf("cell %s: %w", p.o.Cell, err))
 		return
@@ -126,9 +126,8 @@ type TableJoinOperator[L, R any] struct {
 	// Cell holds the table and the rows that wait. Keep it with the graph.
 	Cell *state.Cell[TableState, *TableState]
 
-	o    TableJoinOptions[L, R]
-	ctx  *Ctx
-	emit func(JoinResult[L, R])
+	o     TableJoinOptions[L, R]
+	calls calls[JoinResult[L, R]]
 }
 
 // NewTableJoinOperator makes the operator. It serves one stage.
@@ -137,9 +136,9 @@ func NewTableJoinOperator[L, R any](o TableJoinOptions[L, R]) *TableJoinOperator
 		panic("BUG: a table join needs a cell's name, a join, the times of events and what to emit")
 	}
 	p := &TableJoinOperator[L, R]{Cell: state.NewCell[TableState](o.Cell, o.CacheMax), o: o}
-	p.emit = func(r JoinResult[L, R]) {
+	p.calls.emit = func(c *Ctx, r JoinResult[L, R]) {
 		p.joinCounts[r.Outcome].Add(1)
-		p.o.Emit(p.ctx, r)
+		p.o.Emit(c, r)
 	}
 	return p
 }
@@ -147,27 +146,28 @@ func NewTableJoinOperator[L, R any](o TableJoinOptions[L, R]) *TableJoinOperator
 // Process implements Operator.
 func (p *TableJoinOperator[L, R]) Process(c *Ctx, v Either[L, Version[R]]) {
 	s := Value(c, p.Cell)
-	p.ctx = c
+	k := p.calls.begin(c)
 	var changed bool
 	var err error
 	if v.Right {
-		changed, err = p.o.Join.Update(s, p.o.VersionAt(v.R.Value), v.R.Value, v.R.Deleted, c.Watermark(), p.emit)
+		changed, err = p.o.Join.Update(s, p.o.VersionAt(v.R.Value), v.R.Value, v.R.Deleted, c.Watermark(), k.emit)
 	} else {
-		changed, err = p.o.Join.Row(s, p.o.RowAt(v.L), v.L, c.Watermark(), p.emit)
+		changed, err = p.o.Join.Row(s, p.o.RowAt(v.L), v.L, c.Watermark(), k.emit)
 	}
+	p.calls.end(k)
 	p.keep(c, s, changed, err)
 }
 
 // Timer implements TimerHandler.
 func (p *TableJoinOperator[L, R]) Timer(c *Ctx, t Timer) {
 	s := Value(c, p.Cell)
-	p.ctx = c
-	changed, err := p.o.Join.Advance(s, c.Watermark(), p.emit)
+	k := p.calls.begin(c)
+	changed, err := p.o.Join.Advance(s, c.Watermark(), k.emit)
+	p.calls.end(k)
 	p.keep(c, s, s.wakes.fired(t.Due) || changed, err)
 }
 
 func (p *TableJoinOperator[L, R]) keep(c *Ctx, s *TableState, changed bool, err error) {
-	p.ctx = nil
 	if err != nil {
 		c.Fail(fmt.Errorf("cell %s: %w", p.o.Cell, err))
 		return

@@ -23,23 +23,42 @@ type redo[T any] struct {
 	encode func(b []byte, v T) []byte
 }
 
-// replayer is a lazy stage as it gets its messages.
+// replayer is a lazy stage as it gets its messages. One goroutine at a time.
 type replayer func(c *Ctx, key, message string) error
 
+// replayers makes a replayer of each lazy stage.
+func (g *Graph) replayers() []replayer {
+	all := make([]replayer, len(g.lazy))
+	for i, of := range g.lazy {
+		all[i] = of()
+	}
+	return all
+}
+
 // AddLazyStage adds a stage whose cells are lazy ones. encode and decode write and
-// read its messages. What is sent need be valid only until Send returns. decode is
-// called for one message at a time, and what it answers may be used again for the next
-// one; operators must not keep strings of it, which hold all messages of the epoch.
+// read its messages. What is sent need be valid only until Send returns. decode must be
+// safe for concurrent use; see AddLazyStageOf.
 func AddLazyStage[T any](g *Graph, name string, encode func(b []byte, v T) []byte, decode func(message string) (T, error)) *Stage[T] {
+	return AddLazyStageOf(g, name, encode, func() func(string) (T, error) { return decode })
+}
+
+// AddLazyStageOf is AddLazyStage with a decoder for each goroutine that runs the stage.
+// A decoder is called for one message at a time, and what it answers may be used again
+// for the next one; operators must not keep strings of it, which hold all messages of
+// the epoch.
+func AddLazyStageOf[T any](g *Graph, name string, encode func(b []byte, v T) []byte, decoder func() func(message string) (T, error)) *Stage[T] {
 	s := AddStage[T](g, name)
 	s.redo = &redo[T]{number: byte(len(g.lazy)), encode: encode} //nolint:gosec // a graph has few stages
-	g.lazy = append(g.lazy, func(c *Ctx, key, message string) error {
-		v, err := decode(message)
-		if err != nil {
-			return err
+	g.lazy = append(g.lazy, func() replayer {
+		decode := decoder()
+		return func(c *Ctx, key, message string) error {
+			v, err := decode(message)
+			if err != nil {
+				return err
+			}
+			s.run(c, key, v)
+			return nil
 		}
-		s.run(c, key, v)
-		return nil
 	})
 	return s
 }
@@ -67,7 +86,7 @@ type redoLog struct {
 	kept    []redoEpoch // oldest first
 }
 
-// redoGroups: of 20,000 values of 2.5 kB each, those of a group take 800 kB.
+// redoGroups are how many groups the messages form: of 20,000 values of 2.5 kB each, those of a group take 800 kB.
 const redoGroups = 64
 
 // redoEpoch names the stored messages of an epoch.
@@ -90,7 +109,7 @@ const redoStart = 0xff
 // payload, the latter two with their lengths.
 func (l *redoLog) add(stage byte, key string, payload func(b []byte) []byte) {
 	l.count++
-	group := hashKey(key) % redoGroups
+	group := state.Owner(key) % redoGroups // one of several goroutines has all keys of a group
 	b := l.groups[group]
 	before := len(b)
 	if before == 0 {
@@ -109,17 +128,19 @@ func (l *redoLog) add(stage byte, key string, payload func(b []byte) []byte) {
 	l.bytes += len(b) - before
 }
 
-// join puts the groups together, and answers the number of the first message.
-func (l *redoLog) join() uint64 {
+// join puts the groups together, and answers the number of the first message and where
+// each group ends.
+func (l *redoLog) join() (first uint64, ends [redoGroups]int) {
 	l.buf = l.buf[:0]
 	for i, b := range l.groups {
 		l.buf = append(l.buf, b...)
 		l.groups[i] = b[:0]
+		ends[i] = len(l.buf)
 	}
-	first := l.last + 1
+	first = l.last + 1
 	l.last += l.count
 	l.bytes, l.count = 0, 0
-	return first
+	return first, ends
 }
 
 // flush writes the open epoch's messages, joined, into r, and removes those of epochs that
@@ -203,19 +224,30 @@ func (e *Engine) replay(epoch uint64, blob []byte) error {
 	if size <= 0 {
 		return errRedo
 	}
-	return e.deliver(&c, n, string(blob[size:]))
+	return e.deliver(&c, e.replayers(), n, string(blob[size:]))
 }
 
 // applyLazy applies the messages of the open epoch to the values of lazy cells, and
 // answers the number of the first one.
 func (e *Engine) applyLazy() (first uint64, err error) {
-	first = e.redo.join()
+	first, ends := e.redo.join()
+	if e.crew != nil {
+		return first, e.crew.applyLazy(first, string(e.redo.buf), &ends)
+	}
 	c := Ctx{engine: e, op: e.graph.operators[0]}
-	return first, e.deliver(&c, first, string(e.redo.buf))
+	return first, e.deliver(&c, e.replayers(), first, string(e.redo.buf))
+}
+
+// replayers are those of the engine's loop.
+func (e *Engine) replayers() []replayer {
+	if e.lazy == nil {
+		e.lazy = e.graph.replayers()
+	}
+	return e.lazy
 }
 
 // deliver hands messages to their stages; first is the number that the epoch began with.
-func (e *Engine) deliver(c *Ctx, first uint64, rest string) error {
+func (e *Engine) deliver(c *Ctx, to []replayer, first uint64, rest string) error {
 	c.message = first - 1
 	for len(rest) > 0 {
 		if rest[0] == redoStart {
@@ -226,11 +258,11 @@ func (e *Engine) deliver(c *Ctx, first uint64, rest string) error {
 		step, rest2, ok1 := cutUvarint(rest[1:])
 		key, rest2, ok2 := cutText(rest2)
 		message, rest2, ok3 := cutText(rest2)
-		if !ok1 || !ok2 || !ok3 || stage >= len(e.graph.lazy) {
+		if !ok1 || !ok2 || !ok3 || stage >= len(to) {
 			return errRedo
 		}
 		c.message += step
-		if err := e.graph.lazy[stage](c, key, message); err != nil {
+		if err := to[stage](c, key, message); err != nil {
 			return err
 		}
 		if c.err != nil {
@@ -259,16 +291,6 @@ func cutText(s string) (text, rest string, ok bool) {
 		return "", "", false
 	}
 	return rest[:n], rest[n:], true
-}
-
-// hashKey is FNV-1a, its bits mixed once more so that the first ones depend on all.
-func hashKey(key string) uint32 {
-	h := uint32(2166136261)
-	for i := range len(key) {
-		h = (h ^ uint32(key[i])) * 16777619
-	}
-	h ^= h >> 15
-	return h * 0x85ebca6b
 }
 
 // overdue is the newest epoch whose messages stood in the store for long enough.

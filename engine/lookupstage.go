@@ -27,9 +27,8 @@ type LookupOperator[T any] struct {
 	Cell *state.Cell[LookupState, *LookupState]
 
 	o      LookupOperatorOptions[T]
-	ctx    *Ctx
-	ask    func(LookupCall)
-	emit   func(LookupResult[T])
+	asks   calls[LookupCall]
+	calls  calls[LookupResult[T]]
 	asked  atomic.Uint64
 	counts [LookupRefused + 1]atomic.Uint64
 }
@@ -40,15 +39,15 @@ func NewLookupOperator[T any](o LookupOperatorOptions[T]) *LookupOperator[T] {
 		panic("BUG: a lookup operator needs a cell's name, a kind of effects, a lookup and what to emit")
 	}
 	p := &LookupOperator[T]{Cell: state.NewCell[LookupState](o.Cell, o.CacheMax), o: o}
-	p.ask = func(call LookupCall) {
+	p.asks.emit = func(c *Ctx, call LookupCall) {
 		p.asked.Add(1)
 		// A lane of its own: the rows of a lane are carried out one after the other.
 		lane := fmt.Sprintf("%s/%d.%d.%d", call.Key, call.ID.Seq, call.ID.Index, call.ID.N)
-		p.ctx.Effect(p.o.Kind, lane, AppendLookupCall(nil, &call))
+		c.Effect(p.o.Kind, lane, AppendLookupCall(nil, &call))
 	}
-	p.emit = func(r LookupResult[T]) {
+	p.calls.emit = func(c *Ctx, r LookupResult[T]) {
 		p.counts[r.Outcome].Add(1)
-		p.o.Emit(p.ctx, r)
+		p.o.Emit(c, r)
 	}
 	return p
 }
@@ -67,30 +66,33 @@ func (p *LookupOperator[T]) Asked() uint64 { return p.asked.Load() }
 // Process implements Operator.
 func (p *LookupOperator[T]) Process(c *Ctx, v Either[T, LookupAnswer]) {
 	s := Value(c, p.Cell)
-	p.ctx = c
+	a, k := p.asks.begin(c), p.calls.begin(c)
 	var changed bool
 	var err error
 	if v.Right {
 		c.Settle(v.R.Row)
 		v.R.Key = c.Key()
-		changed, err = p.o.Lookup.Answer(s, &v.R, c.Watermark(), p.ask, p.emit)
+		changed, err = p.o.Lookup.Answer(s, &v.R, c.Watermark(), a.emit, k.emit)
 	} else {
 		seq, index := c.Position()
-		changed, err = p.o.Lookup.Ask(s, c.Key(), seq, index, v.L, c.Watermark(), p.ask, p.emit)
+		changed, err = p.o.Lookup.Ask(s, c.Key(), seq, index, v.L, c.Watermark(), a.emit, k.emit)
 	}
+	p.asks.end(a)
+	p.calls.end(k)
 	p.keep(c, s, changed, err)
 }
 
 // Timer implements TimerHandler.
 func (p *LookupOperator[T]) Timer(c *Ctx, t Timer) {
 	s := Value(c, p.Cell)
-	p.ctx = c
-	changed, err := p.o.Lookup.Advance(s, c.Key(), c.Watermark(), p.ask, p.emit)
+	a, k := p.asks.begin(c), p.calls.begin(c)
+	changed, err := p.o.Lookup.Advance(s, c.Key(), c.Watermark(), a.emit, k.emit)
+	p.asks.end(a)
+	p.calls.end(k)
 	p.keep(c, s, s.wakes.fired(t.Due) || changed, err)
 }
 
 func (p *LookupOperator[T]) keep(c *Ctx, s *LookupState, changed bool, err error) {
-	p.ctx = nil
 	if err != nil {
 		c.Fail(fmt.Errorf("cell %s: %w", p.o.Cell, err))
 		return

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"math/bits"
 	"runtime/debug"
 	"time"
 
@@ -23,14 +24,18 @@ type Options struct {
 	Committer Committer // Store, unless a test puts something in between
 	Decoder   Decoder
 	Graph     *Graph
+	First     *Activation        // the version that Graph was made of, for a state that has none yet
 	Handlers  map[string]Handler // what carries out each kind of effect
+	Delivery  Delivery           // under which terms they leave
 
 	OutOfOrder   time.Duration // the watermark trails the newest event by this much
+	ProducerIdle time.Duration // a producer silent for so long, by the log's receive times, is not waited for
 	EpochEvents  int           // an epoch closes after so many units, if not earlier
 	BacklogUnits int           // the same while the log as of opening is read
 	OutboxMax    int           // reading stops at so many effects without an outcome
 	OutboxOpen   int           // of those, how many are held in memory
 	Workers      int           // effects carried out at once
+	Parallel     int           // goroutines that run the graph, rounded down to a power of two; nothing depends on it
 	TimersOpen   int           // pending timers held in memory
 	Drain        time.Duration // how long Run waits at its end for effects under way
 	Memory       *state.Memory // what cells may keep encoded in memory
@@ -45,6 +50,9 @@ type Options struct {
 	// Tick publishes a tick to the log; at is Unix milliseconds of event time. Without
 	// it timers wait for the next event.
 	Tick func(ctx context.Context, at int64) error
+	// Clock publishes a clock message to the log, which moves processing time and not the
+	// watermark; at is Unix milliseconds. Without it processing time moves with units only.
+	Clock func(ctx context.Context, at int64) error
 	// Idle is how long the log is quiet before a tick.
 	Idle time.Duration
 	// Speed is event time per time, for simulations.
@@ -80,6 +88,7 @@ func (o Options) withDefaults() Options {
 	if o.Memory == nil {
 		o.Memory = state.NewMemory(packedBytes(debug.SetMemoryLimit(-1)))
 	}
+	o.Parallel = 1 << (bits.Len(uint(min(max(o.Parallel, 1), parallelMax))) - 1) //nolint:gosec // positive
 	if o.Committer == nil {
 		o.Committer = o.Store
 	}
@@ -95,9 +104,21 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// ParallelFor is how many goroutines are best to run the graph on a machine with so many
+// processors: one on fewer than four, which decoding, commits and the server of the log
+// keep busy too, else half of them.
+func ParallelFor(processors int) int {
+	if processors < 4 {
+		return 1
+	}
+	return min(processors/2, parallelMax)
+}
+
 // The points at which Hook is called.
 const (
 	PointDecoded      = "after-decode"
 	PointBeforeCommit = "before-commit"
 	PointAfterCommit  = "after-commit"
+	PointActivating   = "activating" // what the old graph did is on its way into the store
+	PointActivated    = "activated"  // the new graph is in place, and not committed yet
 )

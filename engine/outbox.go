@@ -33,6 +33,8 @@ const (
 	Removed
 	// Again: try once more after a while.
 	Again
+	// Drop: to try again is no use. The row is given up (Delivery.GiveUp).
+	Drop
 )
 
 // Handler carries out one row. It may be called again for a row that it carried
@@ -103,6 +105,7 @@ type pool struct {
 	hook     func(point string)
 
 	mu         sync.Mutex
+	gate       gate
 	window     []*work
 	busy       map[string]bool     // lanes with a row being carried out
 	cursor     uint64              // rows up to here are or were in the window
@@ -123,12 +126,19 @@ type work struct {
 	settled bool      // its receipt was read before its handler returned
 	after   time.Time // not before
 	tries   int
+	terms   Terms
+	since   time.Time // in this run's memory
+	permit  Permit    // of the try that is under way
+	drop    string    // why it is to be given up, or ""
+	last    error     // of the last try
+
+	rejected bool // by its target's breaker, last time
 }
 
 func newPool(store *state.Store, limit int) *pool {
 	return &pool{
 		store: store, max: limit, busy: make(map[string]bool),
-		reported: make(map[uint64]struct{}), changed: make(chan struct{}),
+		reported: make(map[uint64]struct{}), changed: make(chan struct{}), gate: newGate(Delivery{}),
 	}
 }
 
@@ -166,10 +176,13 @@ func (p *pool) offer(rows []Row) {
 	p.known = rows[len(rows)-1].ID
 	for i := range rows {
 		if p.behind || len(p.window) >= p.max {
+			if !p.behind {
+				p.gate.overflows++
+			}
 			p.behind = true
 			break
 		}
-		p.window = append(p.window, &work{row: rows[i]})
+		p.window = append(p.window, p.newWork(rows[i]))
 		p.cursor = rows[i].ID
 	}
 	p.signal()
@@ -242,7 +255,7 @@ func (p *pool) worker(ctx, work context.Context) {
 		if w == nil {
 			return
 		}
-		result, after, err := p.handle(work, w)
+		result, after, err := p.carryOut(work, w)
 		p.finish(w, result, after, err)
 	}
 }
@@ -312,19 +325,19 @@ func (p *pool) pick(now time.Time) (*work, time.Time) {
 		if w.running || p.busy[w.row.Lane] || held[w.row.Lane] {
 			continue
 		}
-		if now.Before(w.after) {
-			if held == nil {
-				held = make(map[string]bool)
-			}
-			held[w.row.Lane] = true
-			if next.IsZero() || w.after.Before(next) {
-				next = w.after
-			}
-			continue
+		until := p.admit(w, now)
+		if until.IsZero() {
+			w.running = true
+			p.busy[w.row.Lane] = true
+			return w, time.Time{}
 		}
-		w.running = true
-		p.busy[w.row.Lane] = true
-		return w, time.Time{}
+		if held == nil {
+			held = make(map[string]bool)
+		}
+		held[w.row.Lane] = true
+		if next.IsZero() || until.Before(next) {
+			next = until
+		}
 	}
 	return nil, next
 }
@@ -333,6 +346,7 @@ func (p *pool) release(w *work) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w.running = false
+	w.permit.Cancel()
 	delete(p.busy, w.row.Lane)
 }
 
@@ -355,7 +369,7 @@ func (p *pool) refill() {
 			p.log.Error("an outbox row cannot be read and is left where it is", "row", row.ID)
 			return true
 		}
-		p.window = append(p.window, &work{row: row})
+		p.window = append(p.window, p.newWork(row))
 		p.cursor = row.ID
 		return true
 	})
@@ -376,7 +390,7 @@ func (p *pool) finish(w *work, result Result, after time.Duration, err error) {
 	if (result == Again || err != nil) && !w.settled {
 		w.tries++
 		p.retries++
-		w.after = time.Now().Add(max(after, backoff(w.tries)))
+		w.after = time.Now().Add(max(after, p.gate.Backoff.Wait(w.tries, w.row.ID)))
 		p.log.Warn("an effect is tried again", "row", w.row.ID, "kind", w.row.Kind, "tries", w.tries, "err", err)
 		return
 	}

@@ -92,7 +92,9 @@ func TestPoolLanes(t *testing.T) {
 		w.commit(1, "a", "a", "b", "c")
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		want := []string{"1@0s", "3@0s", "4@0s", "1@100ms", "1@300ms", "2@300ms", "4@1s"}
+		again := Backoff{}.Wait(1, 1)
+		second := again + Backoff{}.Wait(2, 1)
+		want := []string{"1@0s", "3@0s", "4@0s", fmt.Sprint("1@", again), fmt.Sprint("1@", second), fmt.Sprint("2@", second), "4@1s"}
 		if got := w.called(); !slices.Equal(got, want) {
 			t.Fatalf("got %v, want %v", got, want)
 		}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"millrace/state"
@@ -29,11 +30,10 @@ type PatternOperator[T any] struct {
 	// Cell holds the partial matches. Keep it with the graph.
 	Cell *state.Cell[PatternState, *PatternState]
 
-	o       PatternOptions[T]
-	matcher *Matcher[T]
-	ctx     *Ctx
-	emit    func(PatternResult[T])
-	counts  [PatternCrowded + 1]atomic.Uint64
+	o        PatternOptions[T]
+	matchers sync.Pool // of *Matcher[T]
+	calls    calls[PatternResult[T]]
+	counts   [PatternCrowded + 1]atomic.Uint64
 }
 
 // NewPatternOperator makes the operator. It serves one stage.
@@ -43,11 +43,11 @@ func NewPatternOperator[T any](o PatternOptions[T]) *PatternOperator[T] {
 	}
 	p := &PatternOperator[T]{
 		Cell: state.NewCell[PatternState](o.Cell, o.CacheMax), o: o,
-		matcher: NewMatcher(o.Pattern, o.Codec, o.Limits),
 	}
-	p.emit = func(r PatternResult[T]) {
+	p.matchers.Put(NewMatcher(o.Pattern, o.Codec, o.Limits)) // at once, so that it tells what is wrong with them
+	p.calls.emit = func(c *Ctx, r PatternResult[T]) {
 		p.counts[r.Outcome].Add(1)
-		p.o.Emit(p.ctx, r)
+		p.o.Emit(c, r)
 	}
 	return p
 }
@@ -63,22 +63,32 @@ func (p *PatternOperator[T]) Outcomes(o PatternOutcome) uint64 {
 // Process implements Operator.
 func (p *PatternOperator[T]) Process(c *Ctx, v T) {
 	s := Value(c, p.Cell)
-	p.ctx = c
-	changed, err := p.matcher.Offer(s, p.o.At(v), v, c.Watermark(), p.emit)
-	p.keep(c, s, changed, err)
+	m, k := p.matcher(), p.calls.begin(c)
+	changed, err := m.Offer(s, p.o.At(v), v, c.Watermark(), k.emit)
+	p.calls.end(k)
+	p.keep(c, s, m, changed, err)
 }
 
 // Timer implements TimerHandler.
 func (p *PatternOperator[T]) Timer(c *Ctx, t Timer) {
 	s := Value(c, p.Cell)
-	p.ctx = c
-	changed, err := p.matcher.Advance(s, c.Watermark(), p.emit)
-	p.keep(c, s, s.wakes.fired(t.Due) || changed, err)
+	m, k := p.matcher(), p.calls.begin(c)
+	changed, err := m.Advance(s, c.Watermark(), k.emit)
+	p.calls.end(k)
+	p.keep(c, s, m, s.wakes.fired(t.Due) || changed, err)
+}
+
+// matcher is one for a call: it has memory of its own.
+func (p *PatternOperator[T]) matcher() *Matcher[T] {
+	if m, ok := p.matchers.Get().(*Matcher[T]); ok {
+		return m
+	}
+	return NewMatcher(p.o.Pattern, p.o.Codec, p.o.Limits)
 }
 
 // keep stores the state and sets the timers that it needs.
-func (p *PatternOperator[T]) keep(c *Ctx, s *PatternState, changed bool, err error) {
-	p.ctx = nil
+func (p *PatternOperator[T]) keep(c *Ctx, s *PatternState, m *Matcher[T], changed bool, err error) {
+	defer p.matchers.Put(m)
 	if err != nil {
 		c.Fail(fmt.Errorf("cell %s: %w", p.o.Cell, err))
 		return
@@ -86,7 +96,7 @@ func (p *PatternOperator[T]) keep(c *Ctx, s *PatternState, changed bool, err err
 	if !changed {
 		return
 	}
-	s.wakes.set(c, s.firstPending(), p.matcher.firstEnd(s))
+	s.wakes.set(c, s.firstPending(), m.firstEnd(s))
 	storeOrDrop(c, p.Cell, s.Empty())
 }
 

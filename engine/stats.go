@@ -11,12 +11,14 @@ type Stats struct {
 	Epoch      uint64
 	Position   Position
 	Watermark  int64
-	Newest     int64  // greatest event time
-	LogEnd     uint64 // newest message of the log when the engine opened it
-	Events     uint64 // units processed since start, committed or not
-	Timers     int64  // pending
-	Unresolved int    // effects without an outcome
-	Reported   int    // effects whose receipt is on its way
+	Watermarks WatermarkReport // what the watermark is derived from
+	Newest     int64           // greatest event time
+	LogEnd     uint64          // newest message of the log when the engine opened it
+	Events     uint64          // units processed since start, committed or not
+	Timers     int64           // pending
+	Orphans    uint64          // timers that came due since start when their operator was gone
+	Unresolved int             // effects without an outcome
+	Reported   int             // effects whose receipt is on its way
 	Retries    uint64
 	Resolved   uint64
 	Paused     string // why commits are paused, or ""
@@ -66,12 +68,14 @@ func (e *Engine) publish() {
 	for i, c := range e.graph.cells {
 		cells[i] = CellStats{Name: c.Name(), Cached: c.Cached()}
 	}
+	report := e.marks.of.Report()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := &e.stats
+	s.Watermarks = report
 	s.Epoch, s.Position = e.seen.Epoch, e.seen.Position
 	s.Watermark, s.Newest = e.seen.Watermark, e.seen.Newest
-	s.LogEnd, s.Timers = e.info.Last, e.timers.pending
+	s.LogEnd, s.Timers, s.Orphans = e.info.Last, e.timers.pending+e.clocks.pending, e.orphans
 	s.Operators, s.Cells = ops, cells
 }
 

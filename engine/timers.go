@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
 	"maps"
 	"math"
@@ -18,6 +19,7 @@ type timers struct {
 	heap    []string // a min-heap of every pending timer below horizon
 	horizon string   // the first key that may be pending outside the heap
 	all     bool     // the heap holds every pending timer; horizon means nothing
+	space   byte     // of their keys; 0 is state.SpaceTimers
 
 	open    freshTimers   // since the last epoch closed
 	fresh   []freshTimers // of epochs that the reader does not see yet, oldest first
@@ -41,10 +43,14 @@ func (f *freshTimers) leave(raw string, pending bool) {
 	f.pending[raw] = pending
 }
 
-// timerKey encodes a timer so that byte order is firing order.
+// timerKey encodes an event-time timer so that byte order is firing order.
 func timerKey(due int64, op uint16, key, tag string) string {
+	return timerKeyIn(state.SpaceTimers, due, op, key, tag)
+}
+
+func timerKeyIn(space byte, due int64, op uint16, key, tag string) string {
 	b := make([]byte, 0, 12+len(key)+len(tag))
-	b = append(b, state.SpaceTimers)
+	b = append(b, space)
 	b = binary.BigEndian.AppendUint64(b, uint64(due)^(1<<63)) //nolint:gosec // order-preserving on purpose
 	b = binary.BigEndian.AppendUint16(b, op)
 	b = append(b, key...)
@@ -66,7 +72,8 @@ func timerParts(raw string) (op uint16, key, tag string) {
 // start loads the timers that come first.
 func (t *timers) start(read *state.Reader, limit int, low int64, pending int64) error {
 	t.read, t.max, t.pending = read, limit, pending
-	t.horizon = timerKey(low, 0, "", "")[:9] // past the tombstones of what fired long ago
+	t.space = cmp.Or(t.space, state.SpaceTimers)
+	t.horizon = timerKeyIn(t.space, low, 0, "", "")[:9] // past the tombstones of what fired long ago
 	return t.load()
 }
 
@@ -83,11 +90,29 @@ func (t *timers) low() int64 {
 
 // set adds a timer.
 func (t *timers) set(raw string) {
+	if t.noteSet(raw) {
+		t.keep(raw)
+	}
+}
+
+// noteSet notes that a timer was set, and tells whether this epoch had not set it.
+func (t *timers) noteSet(raw string) bool {
 	if t.open.pending[raw] {
-		return
+		return false
 	}
 	t.open.leave(raw, true)
 	t.pending++
+	return true
+}
+
+// noteFired notes that a timer has fired.
+func (t *timers) noteFired(raw string) {
+	t.pending--
+	t.open.leave(raw, false)
+}
+
+// keep holds a pending timer in memory, if it is one of the next.
+func (t *timers) keep(raw string) {
 	if t.all || raw < t.horizon {
 		t.push(raw)
 		if len(t.heap) > 2*t.max {
@@ -98,6 +123,15 @@ func (t *timers) set(raw string) {
 
 // pop takes the first timer that is due at or before until.
 func (t *timers) pop(until int64) (string, bool, error) {
+	raw, due, err := t.takeDue(until)
+	if due {
+		t.noteFired(raw)
+	}
+	return raw, due, err
+}
+
+// takeDue is pop for a timer of which it is noted later that it fired.
+func (t *timers) takeDue(until int64) (string, bool, error) {
 	if len(t.heap) == 0 && !t.all {
 		if err := t.load(); err != nil {
 			return "", false, err
@@ -110,8 +144,6 @@ func (t *timers) pop(until int64) (string, bool, error) {
 	for len(t.heap) > 0 && t.heap[0] == raw { // the same timer set twice is one
 		t.take()
 	}
-	t.pending--
-	t.open.leave(raw, false)
 	return raw, true, nil
 }
 
@@ -133,7 +165,7 @@ func (t *timers) load() error {
 	left := t.unseen()
 	var found []string
 	more := false
-	err := t.read.Scan([]byte{state.SpaceTimers}, []byte(from), func(key, _ []byte) bool {
+	err := t.read.Scan([]byte{t.space}, []byte(from), func(key, _ []byte) bool {
 		if pending, touched := left[string(key)]; touched && !pending {
 			return true
 		}

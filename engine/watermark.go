@@ -48,6 +48,7 @@ type Watermarks struct {
 	check     int64 // the receive time at which a producer may become idle
 	clamped   uint64
 	shared    uint64
+	last      *producer // of the newest event: most come in runs
 }
 
 // producer is how far one source of events has come.
@@ -56,6 +57,7 @@ type producer struct {
 	newest   int64 // greatest event time, after clamping
 	received int64 // of its last event
 	lag      int64 // of its last event: receive time less event time
+	since    int64 // receive time at which newest was reached
 	events   uint64
 }
 
@@ -92,11 +94,26 @@ func (w *Watermarks) Observe(name string, at, received int64) int64 {
 	p.received = max(p.received, received)
 	p.lag = received - at
 	grown := at > p.newest
-	p.newest = max(p.newest, at)
+	if grown {
+		p.newest, p.since = at, received
+	}
+	if len(w.producers) == 1 && p.received == w.received { // nobody else is there to be waited for
+		w.alone(p)
+		return at
+	}
 	if w.holding == nil || p == w.holding && grown || !w.active(p) || p.newest <= w.holding.newest || w.received >= w.check {
 		w.advance()
 	}
 	return at
+}
+
+// alone is advance when the only producer has just sent.
+func (w *Watermarks) alone(p *producer) {
+	w.holding, w.check = nil, p.received+w.o.Idle.Milliseconds()
+	if p.received-p.newest <= w.o.Behind.Milliseconds() {
+		w.holding = p
+	}
+	w.watermark = max(w.watermark, p.newest-w.o.OutOfOrder.Milliseconds())
 }
 
 // Tick takes a receive time that came without an event: the log was quiet.
@@ -110,6 +127,16 @@ func (w *Watermarks) of(name string) *producer {
 	if len(name) > producerName {
 		name = name[:producerName]
 	}
+	if w.last != nil && w.last.name == name {
+		return w.last
+	}
+	p := w.find(name)
+	w.last = p
+	return p
+}
+
+// find looks the producer of a name up, or makes it.
+func (w *Watermarks) find(name string) *producer {
 	p := w.producers[name]
 	for p == nil && len(w.producers) >= w.o.Producers && w.forget() {
 	}
@@ -137,6 +164,7 @@ func (w *Watermarks) forget() bool {
 		return false
 	}
 	delete(w.producers, oldest.name)
+	w.last = nil
 	if w.holding == oldest {
 		w.holding = nil
 	}
@@ -154,14 +182,14 @@ func (w *Watermarks) active(p *producer) bool {
 // to the receive time.
 func (w *Watermarks) advance() {
 	w.holding, w.check = nil, math.MaxInt64
-	behind := false // somebody sends, but only what is old
+	behind, ahead := false, int64(noTime) // somebody sends, but only what is old, up to ahead
 	for _, p := range w.producers {
 		if w.idle(p) {
 			continue
 		}
 		w.check = min(w.check, p.received+w.o.Idle.Milliseconds())
 		if !w.active(p) {
-			behind = true
+			behind, ahead = true, max(ahead, p.newest)
 			continue
 		}
 		if w.holding == nil || p.newest < w.holding.newest || p.newest == w.holding.newest && p.name < w.holding.name {
@@ -172,8 +200,10 @@ func (w *Watermarks) advance() {
 	switch {
 	case w.holding != nil:
 		to = w.holding.newest
-	case behind || to == noTime:
-		return // an import of the past has no clock to go by
+	case behind:
+		to = ahead // nobody is there whom they could make late: an import of the past moves at its own pace
+	case to == noTime:
+		return
 	}
 	w.watermark = max(w.watermark, to-w.o.OutOfOrder.Milliseconds())
 }
@@ -185,13 +215,15 @@ func (w *Watermarks) Watermark() int64 { return w.watermark }
 // WatermarkReport says how event time stands and what holds it. It names producers, which
 // are gateways and importers, never people.
 type WatermarkReport struct {
-	Watermark int64  `json:"watermark"`
-	Received  int64  `json:"received"` // the newest receive time in the log
-	Holding   string `json:"holding"`  // the producer that the others wait for; "" for none
-	Held      int64  `json:"held_ms"`  // how far it is behind the producer that is ahead
-	Clamped   uint64 `json:"clamped"`  // events from the future of their receipt
-	Shared    uint64 `json:"shared"`   // events of producers beyond the limit
-	Producers []ProducerReport
+	Watermark  int64  `json:"watermark"`
+	Received   int64  `json:"received"` // the newest receive time in the log
+	Holding    string `json:"holding"`  // the producer that the others wait for; "" for none
+	HeldMillis int64  `json:"held_ms"`  // how far it is behind the producer that is ahead
+	Clamped    uint64 `json:"clamped"`  // events from the future of their receipt
+	Shared     uint64 `json:"shared"`   // events of producers beyond the limit
+	// Since is the receive time of the event with which the holder got as far as it is.
+	Since     int64            `json:"since"`
+	Producers []ProducerReport `json:"producers"`
 }
 
 // ProducerReport says how one producer stands.
@@ -223,7 +255,7 @@ func (w *Watermarks) Report() WatermarkReport {
 		return cmp.Or(cmp.Compare(a.Newest, b.Newest), cmp.Compare(a.Name, b.Name))
 	})
 	if w.holding != nil {
-		r.Holding, r.Held = w.holding.name, ahead-w.holding.newest
+		r.Holding, r.HeldMillis, r.Since = w.holding.name, ahead-w.holding.newest, w.holding.since
 	}
 	return r
 }
@@ -252,6 +284,7 @@ func (w *Watermarks) AppendTo(b []byte) []byte {
 		b = binary.AppendVarint(b, p.received)
 		b = binary.AppendVarint(b, p.received-p.newest)
 		b = binary.AppendVarint(b, p.lag)
+		b = binary.AppendVarint(b, p.received-p.since)
 		b = binary.AppendUvarint(b, p.events)
 	}
 	return b
@@ -267,12 +300,14 @@ func (w *Watermarks) DecodeFrom(b []byte) error {
 	w.watermark, w.received = r.moment(), r.moment()
 	w.clamped, w.shared = r.uvarint(), r.uvarint()
 	before := ""
-	n := r.count(5)
+	n := r.count(6)
 	for i := 0; i < n && !r.bad; i++ {
 		p := &producer{name: string(r.bytes(r.count(1)))}
 		p.received = r.time()
 		p.newest = p.received - r.time()
-		p.lag, p.events = r.time(), r.uvarint()
+		p.lag = r.time()
+		p.since = p.received - r.time()
+		p.events = r.uvarint()
 		r.bad = r.bad || len(p.name) > producerName || i > 0 && p.name <= before
 		before = p.name
 		w.producers[p.name] = p

@@ -218,7 +218,6 @@ type Windower[In, A, Out any, P state.Codec[A]] struct {
 	offset   int64
 	slices   slicing
 	shape    uint32
-	acc      A
 }
 
 type windowKind uint8

@@ -199,25 +199,26 @@ func (w *Windower[In, A, Out, P]) covers(s *Windows[A, P], k int64) (from, until
 
 // window folds window k: the end of one block and the beginning of the next.
 func (w *Windower[In, A, Out, P]) window(s *Windows[A, P], k int64, kind PaneKind) Pane[Out] {
-	var none A
-	w.acc = none
 	c := &w.slices
 	pane := Pane[Out]{Start: c.end(k) - c.size, End: c.end(k), Kind: kind}
 	if s.cache == nil {
 		s.cache = &slideCache[A]{}
 	}
+	var none A
+	acc := &s.cache.acc
+	*acc = none
 	b := k * c.step
 	block := floorDiv(b, c.most)*c.most + c.most // where the next block begins
 	pane.Empty = true
 	if part := w.backward(s, b, block); part != nil {
-		w.agg.Merge(&w.acc, part)
+		w.agg.Merge(acc, part)
 		pane.Empty = false
 	}
 	if part := w.forward(s, block, b+c.most); part != nil {
-		w.agg.Merge(&w.acc, part)
+		w.agg.Merge(acc, part)
 		pane.Empty = false
 	}
-	pane.Value = w.agg.Result(&w.acc)
+	pane.Value = w.agg.Result(acc)
 	return pane
 }
 
@@ -230,6 +231,7 @@ type slideCache[A any] struct {
 	high  int64 // front is the fold of [block, high)
 	some  bool  // front holds a slice
 	front A
+	acc   A // of the window that is folded
 }
 
 // fold is slices from from to the end of their block.

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"millrace/state"
@@ -24,7 +25,7 @@ type WindowOperator[In, A, Out any, P state.Codec[A]] struct {
 	Cell   *state.Cell[Windows[A, P], *Windows[A, P]]
 	w      *Windower[In, A, Out, P]
 	hooks  WindowHooks[In, Out]
-	panes  []Pane[Out]
+	panes  sync.Pool // of *[]Pane[Out], used again
 	counts [LateClock + 1]atomic.Uint64
 	out    atomic.Uint64
 }
@@ -48,9 +49,10 @@ func (o *WindowOperator[In, A, Out, P]) Process(c *Ctx, in In) {
 		return
 	}
 	var late Late
-	o.panes, late = o.w.Add(o.panes[:0], s, o.hooks.At(in), in, c.Watermark())
+	panes := o.begin()
+	*panes, late = o.w.Add((*panes)[:0], s, o.hooks.At(in), in, c.Watermark())
 	o.counts[late.Why].Add(1)
-	o.leave(c, s)
+	o.leave(c, s, panes)
 	if late.Why != OnTime && o.hooks.Late != nil {
 		o.hooks.Late(c, in, late)
 	}
@@ -65,8 +67,9 @@ func (o *WindowOperator[In, A, Out, P]) Timer(c *Ctx, t Timer) {
 	if s.armed && s.timer <= t.Due {
 		s.armed = false
 	}
-	o.panes = o.w.Fire(o.panes[:0], s, t.Due)
-	o.leave(c, s)
+	panes := o.begin()
+	*panes = o.w.Fire((*panes)[:0], s, t.Due)
+	o.leave(c, s, panes)
 }
 
 // fits stops the engine when the stored windows are not those of the options.
@@ -78,8 +81,18 @@ func (o *WindowOperator[In, A, Out, P]) fits(c *Ctx, s *Windows[A, P]) bool {
 	return false
 }
 
+// begin is memory for the panes of a call.
+func (o *WindowOperator[In, A, Out, P]) begin() *[]Pane[Out] {
+	panes, _ := o.panes.Get().(*[]Pane[Out])
+	if panes == nil {
+		panes = new([]Pane[Out])
+	}
+	return panes
+}
+
 // leave sets the timer that the windows need, and hands the panes over.
-func (o *WindowOperator[In, A, Out, P]) leave(c *Ctx, s *Windows[A, P]) {
+func (o *WindowOperator[In, A, Out, P]) leave(c *Ctx, s *Windows[A, P], panes *[]Pane[Out]) {
+	defer o.panes.Put(panes)
 	if s.Empty() {
 		stored, err := o.Cell.Has(c.Key())
 		if err == nil && stored {
@@ -95,9 +108,9 @@ func (o *WindowOperator[In, A, Out, P]) leave(c *Ctx, s *Windows[A, P]) {
 		}
 		Changed(c, o.Cell)
 	}
-	for i := range o.panes {
+	for i := range *panes {
 		o.out.Add(1)
-		o.hooks.Pane(c, o.panes[i])
+		o.hooks.Pane(c, (*panes)[i])
 	}
 }
 

@@ -37,6 +37,16 @@ type SendOptions struct {
 	LinkURL string
 	// TrackClicks and TrackOpens let the links and a pixel of the HTML part report there.
 	TrackClicks, TrackOpens bool
+
+	// Tone picks how a mail to a person speaks, Stock tells how many are left of the main
+	// item (0: unknown) and what it cost before its price fell, and Design picks a layout,
+	// with its probability. All may be nil.
+	Tone   func(*profile.Person) content.Tone
+	Stock  func(*engine.View, []event.CartItem) (left int, was event.Money)
+	Design func(*event.Decision, []content.Design) (content.Design, float64)
+	// Unfair is told when the groups of a trait begin to differ too much in the offers they
+	// get; nil for nobody.
+	Unfair func(trait string, ratio float64)
 }
 
 // Mailer carries out the decisions to mail somebody. The order of its steps is the
@@ -45,11 +55,12 @@ type Mailer struct {
 	o        SendOptions
 	pipeline *Pipeline
 	journeys map[string]Journey
+	Content  *ContentCounts
 }
 
 // NewMailer makes the handler of trigger.EffectMail for the journeys of a pipeline.
 func NewMailer(p *Pipeline, journeys []Journey, o SendOptions) *Mailer {
-	m := &Mailer{o: o, pipeline: p, journeys: make(map[string]Journey)}
+	m := &Mailer{o: o, pipeline: p, journeys: make(map[string]Journey), Content: newContentCounts()}
 	for _, j := range journeys {
 		m.journeys[j.Rule.Pipeline] = j
 	}
@@ -112,16 +123,25 @@ func (m *Mailer) recheck(d *event.Decision, p *profile.Person, owner ownership, 
 // more, and says what came of it. The re-check is the sender's to ask for: a mail that
 // left before a crash, or may have, is not skipped for what happened since.
 func (m *Mailer) send(ctx context.Context, v *engine.View, d *event.Decision, p *profile.Person, owner ownership) (event.Receipt, time.Duration, error) {
+	var written *event.Written
 	result, err := m.o.Sender.Send(ctx, mail.Job{
 		Decision: d.ID, Person: owner.person, List: d.Pipeline, To: p.Traits.Email, Policy: mail.AtMostOnce,
-		Hold:   func() string { return m.recheck(d, p, owner, v.Watermark) },
-		Render: func(ctx context.Context) (mail.Letter, error) { return m.write(ctx, v, d, p) },
+		Hold: func() string { return m.recheck(d, p, owner, v.Watermark) },
+		Render: func(ctx context.Context) (letter mail.Letter, err error) {
+			letter, written, err = m.write(ctx, v, d, p)
+			return letter, err
+		},
 	})
 	var retry *mail.RetryError
 	var refused *mail.AddressError
 	switch {
 	case err == nil:
+		if result.Receipt.Outcome != event.Skipped {
+			result.Receipt.Written = written
+		}
 		return result.Receipt, 0, nil
+	case errors.As(err, &retry) && retry.Host:
+		return event.Receipt{}, retry.After, fmt.Errorf("%w: %w", engine.ErrTarget, err)
 	case errors.As(err, &retry):
 		return event.Receipt{}, retry.After, err
 	case errors.As(err, &refused):
@@ -132,13 +152,13 @@ func (m *Mailer) send(ctx context.Context, v *engine.View, d *event.Decision, p 
 }
 
 // write makes the mail: recommendations, words, MIME.
-func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p *profile.Person) (mail.Letter, error) {
+func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p *profile.Person) (mail.Letter, *event.Written, error) {
 	j := m.journeys[d.Pipeline]
 	unsubscribe, err := m.link("/u/", func() (string, error) {
 		return m.o.Signer.Unsubscribe(mail.Leave{Person: d.Person, Decision: d.ID})
 	})
 	if err != nil {
-		return mail.Letter{}, err
+		return mail.Letter{}, nil, err
 	}
 	req := content.Request{
 		DecisionID: d.ID, Kind: d.Kind, Language: p.Traits.Locale, FirstName: p.Traits.FirstName,
@@ -153,22 +173,18 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 	}
 	req.CartURL = m.target(d)
 	if err := m.track(&req, d); err != nil {
-		return mail.Letter{}, err
+		return mail.Letter{}, nil, err
 	}
 	scored, err := m.pipeline.recommendations(v, m.query(&j, d, p, v.Watermark))
 	if err != nil {
-		return mail.Letter{}, err
+		return mail.Letter{}, nil, err
 	}
 	for i := range scored {
 		req.Recommended = append(req.Recommended, cartItem(&scored[i]))
 	}
-	writer := m.o.Writers[d.Pipeline+"/"+d.Variant]
-	if writer == nil {
-		writer = m.o.Writers[d.Pipeline]
-	}
-	draft, err := writer.Write(ctx, req)
+	draft, written, err := m.compose(ctx, v, d, p, &req)
 	if err != nil {
-		return mail.Letter{}, fmt.Errorf("write mail of decision %s: %w", d.ID, err)
+		return mail.Letter{}, nil, fmt.Errorf("write mail of decision %s: %w", d.ID, err)
 	}
 	msg := mail.Message{
 		Decision: d.ID, Draft: draft, From: m.o.From, To: mail.Address{Name: p.Traits.FullName(), Addr: p.Traits.Email},
@@ -176,11 +192,11 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 	}
 	raw, err := msg.Render()
 	if err != nil {
-		return mail.Letter{}, err
+		return mail.Letter{}, nil, err
 	}
 	return mail.Letter{
 		From: m.o.From.Addr, To: p.Traits.Email, Subject: draft.Subject, Model: draft.Model, Fallback: draft.Fallback, Bytes: raw,
-	}, nil
+	}, written, nil
 }
 
 // target is where the button of a mail leads: to the cart, or where the shop names no

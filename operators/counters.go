@@ -26,6 +26,8 @@ type Counters struct {
 	mu        sync.Mutex
 	decisions map[DecisionLabel]uint64
 	letters   map[string]uint64
+	notices   map[string]uint64
+	late      map[string]uint64
 }
 
 // DecisionLabel is what decisions are counted by. The reason is the part before a
@@ -40,7 +42,7 @@ type DecisionLabel struct {
 const labelsMax = 256
 
 func newCounters() *Counters {
-	return &Counters{decisions: make(map[DecisionLabel]uint64), letters: make(map[string]uint64)}
+	return &Counters{decisions: make(map[DecisionLabel]uint64), letters: make(map[string]uint64), notices: make(map[string]uint64), late: make(map[string]uint64)}
 }
 
 func (n *Counters) event(e *event.Event) {
@@ -87,6 +89,10 @@ func reasonClass(d *event.Decision) string {
 }
 
 func (n *Counters) receipt(r *event.Receipt) {
+	if r.Via != "" {
+		n.notice(r.Via)
+		return
+	}
 	if r.Outcome == event.Sent {
 		n.Mails.Add(1)
 		if r.Fallback {
@@ -120,6 +126,39 @@ func (n *Counters) reject(r *event.Reject) {
 		code = "other"
 	}
 	n.letters[code]++
+}
+
+func (n *Counters) notice(via string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, known := n.notices[via]; !known && len(n.notices) >= labelsMax {
+		via = "other"
+	}
+	n.notices[via]++
+}
+
+func (n *Counters) tooLate(source string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, known := n.late[source]; !known && len(n.late) >= labelsMax {
+		source = "other"
+	}
+	n.late[source]++
+}
+
+// TooLate are the counts of events later than is allowed, by source.
+func (n *Counters) TooLate() map[string]uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.late)
+}
+
+// Notices are the counts of webhooks that were taken and messages that were published, by
+// "webhook/NAME" and "publish/SUBJECT".
+func (n *Counters) Notices() map[string]uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return maps.Clone(n.notices)
 }
 
 // Decisions are the counts of decisions and of what came of them.

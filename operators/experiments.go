@@ -33,6 +33,14 @@ func running(set *configs.Set, j *configs.Journey) (*experiment.Running, error) 
 	if j.Trial.Coverage > 0 {
 		r.Coverage = float64(j.Trial.Coverage)
 	}
+	if l := j.Trial.Layer; l != nil {
+		r.Namespace = &experiment.Namespace{Name: l.Name, Lo: float64(l.From), Hi: float64(l.To)}
+	}
+	if x := j.Trial.Optimise; x != nil {
+		r.Optimise = &experiment.Optimise{By: x.By, Floor: float64(x.Floor), Every: x.Every, Least: int64(x.Least)}
+	}
+	r.Features = j.Audience.Holdout > 0 || set.Shop.Holdout > 0 // to tell for whom a mail pays
+	r.Credit = experiment.Credit{Window: j.Measure.Attribution.Window.Milliseconds(), Exposure: j.Measure.Attribution.Credit == "last mail"}
 	sum := 0
 	for _, v := range j.Content.Variants {
 		sum += v.Weight
@@ -113,24 +121,37 @@ func (p *Pipeline) addExperiments(o *Options) {
 	for _, name := range slices.Sorted(maps.Keys(o.Experiments)) {
 		x.running = append(x.running, o.Experiments[name])
 	}
-	x.stops = engine.AddStage[*event.Stop](p.Graph, "stop")
+	x.stops = engine.AddStage[*event.Stop](p.Graph, "stop").Alone() // persons look at what it keeps
 	totals := engine.AddStage[*experiment.Move](p.Graph, "experiment")
 	x.stopper = experiment.NewStopper()
 	x.stops.Use("experiment", x.stopper)
-	x.desk = experiment.NewDesk(o.Experiments, x.stopper, totals, o.PeopleMax)
+	x.desk = experiment.NewDesk(o.Experiments, totals, o.PeopleMax)
 	x.totals = experiment.NewTotals(o.Experiments)
 	totals.Use("progress", x.totals)
 	p.people.Use("experiment", outcomes{x.desk, p.trigger.Cell})
 	p.trigger.Enrol = func(c *engine.Ctx, d *event.Decision, person *profile.Person) string {
-		return x.desk.Enrol(c, d, orders(person, d.Decided))
+		var features []int64
+		if x.desk.Wants(d.Pipeline) {
+			features = featuresOf(person, d.Decided)
+		}
+		return x.desk.Enrol(c, d, orders(person, d.Decided), features)
 	}
-	p.Graph.Keep(x.stopper.Cell, x.desk.Cell, x.totals.Cell)
+	p.Graph.Keep(x.stopper.Cell, x.desk.Cell, x.desk.Steering, x.totals.Cell)
 }
 
-// stop hands a stop that stands in the log to its experiment.
+// stop hands a stop that stands in the log to its experiment, and to all who assign.
 func (p *Pipeline) stop(c *engine.Ctx, s *event.Stop) {
-	if p.experiments.stops != nil {
-		p.experiments.stops.Send(c, s.Experiment, s)
+	if p.experiments.stops == nil {
+		return
+	}
+	p.experiments.stops.Send(c, s.Experiment, s)
+	p.steer(c, &event.Steer{Experiment: s.Experiment, Kind: event.SteerStop, Variant: s.Variant, Reason: s.Metric, At: s.At})
+}
+
+// steer tells a word that stands in the log to all who assign people.
+func (p *Pipeline) steer(c *engine.Ctx, s *event.Steer) {
+	if p.experiments.desk != nil {
+		p.experiments.desk.Tell(c, s, func(key string) { p.people.Send(c, key, &profile.Update{Steer: s}) })
 	}
 }
 
@@ -164,6 +185,14 @@ type outcomes struct {
 // Process implements engine.Operator.
 func (o outcomes) Process(c *engine.Ctx, u *profile.Update) {
 	switch {
+	case u.Steer != nil:
+		o.desk.Hear(c, u.Steer)
+	case u.Leave != nil:
+		o.desk.Leave(c, u.Leave)
+	case u.Join != nil:
+		o.desk.Join(c, u.Join)
+	case u.Receipt != nil:
+		o.receipt(c, u.Receipt)
 	case u.Person == nil || u.Change.Duplicate:
 	case u.Handover != nil: // what the person did before it was known who it was
 		if o.exposed(c) {
@@ -211,12 +240,28 @@ func (o outcomes) reaction(c *engine.Ctx, e *event.Event) {
 	default:
 		return
 	}
-	if e.Mailing.Machine || e.Bot || !o.exposed(c) {
+	if !o.exposed(c) {
 		return
 	}
-	o.desk.Observe(c, e.Mailing.EmailID, experiment.Outcome{
-		ID: experiment.Hash(name, e.Mailing.EmailID), Name: name, At: e.Time, Amount: 1,
-	})
+	id := e.Mailing.EmailID
+	if machine := e.Mailing.Machine || e.Bot; machine && name != experiment.OutcomeClick {
+		return
+	} else if machine {
+		name = experiment.OutcomeScan // others of the same two seconds were a machine's too
+	}
+	if name == experiment.OutcomeClick || name == experiment.OutcomeScan { // each by itself: the last one is credited
+		id += " " + cmp.Or(e.MessageID, strconv.FormatInt(e.Time, 10))
+	}
+	o.desk.Observe(c, e.Mailing.EmailID, experiment.Outcome{ID: experiment.Hash(name, id), Name: name, At: e.Time, Amount: 1})
+}
+
+// receipt joins that a mail has left.
+func (o outcomes) receipt(c *engine.Ctx, r *event.Receipt) {
+	if r.Outcome == event.Sent && o.exposed(c) {
+		o.desk.Observe(c, r.Decision, experiment.Outcome{
+			ID: experiment.Hash(experiment.OutcomeSent, r.Decision), Name: experiment.OutcomeSent, At: r.At, Amount: 1,
+		})
+	}
 }
 
 // Figures are what may be known of each experiment, as of the committed state, by name.

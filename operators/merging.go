@@ -9,6 +9,7 @@ import (
 
 	"millrace/engine"
 	"millrace/operators/event"
+	"millrace/operators/experiment"
 	"millrace/operators/profile"
 	"millrace/operators/trigger"
 	"millrace/state"
@@ -56,7 +57,10 @@ type merger struct {
 // newMerger adds the stages that stand before that of the person.
 func newMerger(p *Pipeline, cacheMax int) *merger {
 	m := &merger{pipeline: p, cell: state.NewPackedCell[identity]("identity/owner", cacheMax, nil)}
-	m.targets = engine.AddStage[*merge](p.Graph, "merge-target")
+	m.cell.Share(func(key string) bool { return key == anybody })
+	// A merge asks for several persons, each in turn, in stages that keep what stages after
+	// them use: it is rare, and goes alone.
+	m.targets = engine.AddStage[*merge](p.Graph, "merge-target").Alone()
 	m.olds = engine.AddStage[*merge](p.Graph, "merge-old")
 	m.owners = engine.AddStage[*merge](p.Graph, "merge-owner")
 	m.pointers = engine.AddStage[*merge](p.Graph, "merge-pointer")
@@ -117,7 +121,7 @@ func (m *merger) check(c *engine.Ctx, g *merge) {
 		m.refuse(c, g, event.MergeCycle, "userId was merged into previousId before")
 	case g.event.Flags&event.PublicKey != 0:
 		m.refuse(c, g, event.NotAllowed, "a merge of known persons needs a server's key")
-	case len(p.AppendTo(nil))+len(engine.Value(c, m.pipeline.trigger.Cell).AppendTo(nil)) > maxHandover:
+	case len(p.AppendTo(nil))+len(engine.Value(c, m.pipeline.trigger.Cell).AppendTo(nil))+m.pipeline.experiments.size(c)+m.pipeline.fieldsSize(c) > maxHandover:
 		m.refuse(c, g, event.MergeLarge, "what is known of previousId does not fit one message")
 	default:
 		g.ids = d.IDs
@@ -203,9 +207,12 @@ func (m *merger) admit(c *engine.Ctx, a *arrival) {
 
 // join lets the state of a person join that of his owner.
 func (m *merger) join(c *engine.Ctx, d *identity, from *merged, u *profile.Update) {
-	err := errors.Join(profile.CheckPart(u.Join.Part(profile.PartName)), trigger.CheckPart(u.Join.Part(trigger.PartName)))
+	err := errors.Join(
+		profile.CheckPart(u.Join.Part(profile.PartName)), trigger.CheckPart(u.Join.Part(trigger.PartName)),
+		experiment.CheckPart(u.Join.Part(experiment.PartName)), profile.CheckFieldsPart(u.Join.Part(profile.FieldsPartName)),
+	)
 	switch {
-	case errors.Is(err, profile.ErrNewer):
+	case errors.Is(err, profile.ErrNewer), errors.Is(err, experiment.ErrNewer):
 		c.Fail(err)
 		return
 	case err != nil:
@@ -250,13 +257,11 @@ func (handovers) Process(c *engine.Ctx, u *profile.Update) {
 	if u.Leave == nil {
 		return
 	}
-	u.Leave.Effect = strconv.FormatUint(c.NextRow(), 10)
-	body, err := json.Marshal(u.Leave)
-	if err != nil {
-		c.Fail(err)
-		return
-	}
-	c.Effect(EffectHandover, "handover/"+u.Leave.From, body) // not behind his mails, which wait for it
+	lane := "handover/" + u.Leave.From // not behind his mails, which wait for it
+	c.EffectOf(EffectHandover, lane, func(row uint64) ([]byte, error) {
+		u.Leave.Effect = strconv.FormatUint(row, 10)
+		return json.Marshal(u.Leave)
+	})
 }
 
 // handover takes the message of a handover: its row of the outbox is done with.

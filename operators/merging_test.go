@@ -28,6 +28,7 @@ type union struct {
 	at      int64 // event time of what comes next
 	hold    bool  // handovers do not get into the log
 	mute    bool  // receipts do not
+	runs    int
 	letters []operators.DeadLetter
 	sent    []event.Decision
 	moved   [][]byte // the handovers
@@ -64,10 +65,12 @@ func (u *union) say(raws ...string) { u.add(event.Header{}, raws...) }
 func (u *union) run(ask func(p *operators.Pipeline, v *engine.View)) {
 	u.t.Helper()
 	p := build(u.t, journeys(u.t, "cart-abandonment.yaml"), 0)
+	u.runs++
 	ctx, cancel := context.WithCancel(u.t.Context())
 	defer cancel()
 	e, err := engine.Open(ctx, engine.Options{
 		Source: u.log, Store: u.store, Decoder: operators.NewDecoder(event.Options{}), Graph: p.Graph, Once: true, LogEnd: u.log.Last, Workers: 1,
+		Parallel: 1 + u.runs%3, // nothing depends on it
 		Handlers: map[string]engine.Handler{
 			operators.EffectDeadLetter: func(_ context.Context, _ *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
 				var d operators.DeadLetter

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"millrace/configs"
 	"millrace/engine"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
@@ -30,12 +31,20 @@ type Options struct {
 	Profile    profile.Options
 	Recommend  recommend.Options
 	Rules      []trigger.Rule
-	Exclude    recommend.Exclude // what recommendations leave out, unless their journey says otherwise
-	Never      []string          // product ids that are never recommended
+	// Fields are the declared fields of persons; nil: none, which costs nothing.
+	Fields  *profile.FieldSet
+	Exclude recommend.Exclude // what recommendations leave out, unless their journey says otherwise
+	Never   []string          // product ids that are never recommended
 	// Experiments are what runs, by pipeline; see Experiments.
 	Experiments map[string]*experiment.Running
+	// Then is what journeys do beside mailing, by pipeline; see Thens.
+	Then map[string][]configs.Then
+	// Late says what becomes of events that are too late.
+	Late LateOptions
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
+	// Counters go on counting; nil makes new ones.
+	Counters *Counters
 }
 
 // Pipeline is a graph with the operators that others read from.
@@ -49,6 +58,7 @@ type Pipeline struct {
 	addresses   *engine.Stage[addressed]
 	keeper      *profile.Keeper
 	visitor     *profile.Visitors
+	fields      *profile.FieldKeeper // nil without declared fields
 	address     *addressBook
 	trigger     *trigger.Operator
 	experiments experiments
@@ -57,25 +67,31 @@ type Pipeline struct {
 	recommender *recommend.Recommender
 	exclude     recommend.Exclude
 	never       map[string]bool
-	update      profile.Update // of the event that is being processed; used again for the next
-	link        profile.Link   // likewise
+	updates     [engine.SliceUnits]profile.Update // of the events that are being processed, by slot; used again
+	links       [engine.SliceUnits]profile.Link   // likewise
 	cache       itemCache
+	thens       map[string][]configs.Then
+	lateness    LateOptions
 	merger      *merger
 }
 
 // Build makes the graph: address, visitor and identity, which tell who is meant; person;
 // item.
 func Build(o Options) *Pipeline {
-	p := &Pipeline{Counters: newCounters(), pseudonyms: o.Pseudonyms, exclude: o.Exclude, never: make(map[string]bool)}
+	if o.Counters == nil {
+		o.Counters = newCounters()
+	}
+	p := &Pipeline{Counters: o.Counters, pseudonyms: o.Pseudonyms, exclude: o.Exclude, never: make(map[string]bool)}
 	for _, id := range o.Never {
 		p.never[id] = true
 	}
+	p.lateness = o.Late
 	p.Graph = engine.NewGraph(p.root)
 	p.addresses = engine.AddStage[addressed](p.Graph, "address")
 	p.visitors = engine.AddStage[*profile.Link](p.Graph, "visitor")
 	p.merger = newMerger(p, o.PeopleMax)
 	p.people = engine.AddStage[*profile.Update](p.Graph, "person")
-	items := engine.AddLazyStage(p.Graph, "item", recommend.AppendTouch, recommend.TouchReader())
+	items := engine.AddLazyStageOf(p.Graph, "item", recommend.AppendTouch, recommend.TouchReader)
 
 	updater := profile.New(o.Profile)
 	p.recommender = recommend.New(o.Recommend)
@@ -90,8 +106,13 @@ func Build(o Options) *Pipeline {
 	p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
 	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
 	p.people.Use("profile", p.keeper)
+	p.addFields(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
+	p.useFields()
+	if p.thens = o.Then; len(p.thens) > 0 {
+		p.trigger.Notify = p.notify
+	}
 	p.people.Use("trigger", p.trigger)
 	p.addExperiments(&o)
 	p.people.Use("cooccurrence", toucher)
@@ -111,8 +132,14 @@ func (p *Pipeline) decisionID(pipeline, trigger, person, sub string, started int
 func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 	switch v := u.Value.(type) {
 	case *event.Event:
+		if p.late(c, v) {
+			return
+		}
 		p.Counters.event(v)
 		p.route(c, v)
+	case retried:
+		p.Counters.event(v.Event)
+		p.route(c, v.Event)
 	case *event.Receipt:
 		p.receipt(c, v)
 	case *event.Handover:
@@ -121,6 +148,10 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.reject(c, v)
 	case *event.Stop:
 		p.stop(c, v)
+	case *event.Redo:
+		p.redo(c, v)
+	case *event.Steer:
+		p.steer(c, v)
 	case tick: // has moved the watermark; that is all
 		p.Counters.Ticks.Add(1)
 	}
@@ -149,11 +180,13 @@ func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
 	}
 	switch {
 	case visitor != "":
-		p.link.Begin(e, person)
-		p.visitors.Send(c, p.pseudonyms.Visitor(visitor), &p.link)
+		link := &p.links[c.Slot()]
+		link.Begin(e, person)
+		p.visitors.Send(c, p.pseudonyms.Visitor(visitor), link)
 	case person != "":
-		p.update.Begin(e)
-		p.merger.follow.Send(c, person, &p.update)
+		update := &p.updates[c.Slot()]
+		update.Begin(e)
+		p.merger.follow.Send(c, person, update)
 	}
 	if e.Kind == event.Alias {
 		p.merger.alias(c, e, person)
@@ -166,6 +199,9 @@ func (p *Pipeline) receipt(c *engine.Ctx, r *event.Receipt) {
 	p.Counters.receipt(r)
 	if row, err := strconv.ParseUint(r.Effect, 10, 64); err == nil {
 		c.Settle(row)
+	}
+	if r.Via != "" {
+		return
 	}
 	p.merger.follow.Send(c, r.Person, &profile.Update{Receipt: r})
 }
@@ -197,6 +233,11 @@ func (p *Pipeline) reject(c *engine.Ctx, r *event.Reject) {
 
 // Decoder fits the event codec to the engine. One goroutine at a time.
 type Decoder struct {
+	// Activate builds the graph of an activation that Names, by which it is signed, have
+	// shown to be one. Without both activations go to the dead letters.
+	Activate func(a *Activation) *engine.Activation
+	Names    *privacy.Pseudonyms
+
 	events  *event.Decoder
 	records []event.Record
 }
@@ -206,6 +247,9 @@ func NewDecoder(o event.Options) *Decoder { return &Decoder{events: event.NewDec
 
 // Decode implements engine.Decoder.
 func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
+	if m.Subject == ActivationSubject {
+		return d.activation(dst, m)
+	}
 	d.events.Seq = m.Seq
 	d.records = d.events.DecodeAll(d.records[:0], m.Data, m.Time)
 	for i := range d.records {
@@ -213,22 +257,38 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 		switch {
 		case r.Event != nil && r.Event.Person != "": // feedback of our own has the wall's time, which need not be the log's
 			dst = append(dst, engine.Unit{Value: r.Event})
+		case r.Event != nil && m.Subject == subjectRetry: // somebody looked at it: it is never too late
+			dst = append(dst, engine.Unit{Value: retried{r.Event}})
 		case r.Event != nil:
-			dst = append(dst, engine.Unit{Time: r.Event.Time, Received: r.Event.ReceivedAt, Value: r.Event})
+			dst = append(dst, engine.Unit{Time: r.Event.Time, Received: r.Event.ReceivedAt, Producer: producer(r.Event.Source), Value: r.Event})
 		case r.Reject != nil:
 			dst = append(dst, engine.Unit{Value: r.Reject})
 		case r.Receipt != nil:
 			dst = append(dst, engine.Unit{Value: r.Receipt})
 		case r.Stop != nil:
 			dst = append(dst, engine.Unit{Value: r.Stop})
+		case r.Redo != nil:
+			dst = append(dst, engine.Unit{Value: r.Redo})
+		case r.Steer != nil:
+			dst = append(dst, engine.Unit{Value: r.Steer})
 		case r.Handover != nil:
 			dst = append(dst, engine.Unit{Value: r.Handover})
+		case r.Clock:
+			dst = append(dst, engine.Unit{Received: r.Tick, Value: tick{}})
 		default:
 			dst = append(dst, engine.Unit{Time: r.Tick, Received: r.Tick, Value: tick{}})
 		}
 	}
 	clear(d.records)
 	return dst
+}
+
+// producer is whom the watermark waits for: a source, or who names none.
+func producer(source string) string {
+	if source == "" {
+		return "(unnamed)"
+	}
+	return source
 }
 
 // addressed is what the address stage gets: an event that names an address.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"millrace/configs"
@@ -27,13 +28,17 @@ type Journey struct {
 var ErrNotSupported = errors.New("not yet supported")
 
 // Journeys turns the journeys of a set into rules. Paused ones are left out.
-func Journeys(set *configs.Set, loader *configs.Loader, assumeConsent bool) ([]Journey, error) {
+func Journeys(set *configs.Set, _ *configs.Loader, assumeConsent bool) ([]Journey, error) {
 	var out []Journey
+	fields, err := Fields(set)
+	if err != nil {
+		return nil, err
+	}
 	for _, j := range set.Journeys {
 		if j.Paused() {
 			continue
 		}
-		r, err := rule(set, j, loader)
+		r, err := rule(set, j, fields)
 		if err != nil {
 			return nil, err
 		}
@@ -57,7 +62,7 @@ func Journeys(set *configs.Set, loader *configs.Loader, assumeConsent bool) ([]J
 	return out, nil
 }
 
-func rule(set *configs.Set, j *configs.Journey, loader *configs.Loader) (trigger.Rule, error) {
+func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (trigger.Rule, error) {
 	r := trigger.Rule{
 		Pipeline: j.Name, ID: j.Trigger.ID, Version: j.Version, Content: j.Content.Kind,
 		Wait: j.Trigger.Wait, OncePer: j.Trigger.AtMost.OncePer, Freshness: j.Trigger.FreshFor,
@@ -79,21 +84,26 @@ func rule(set *configs.Set, j *configs.Journey, loader *configs.Loader) (trigger
 		}
 	}
 	if c := j.Trigger.Start.When; c != nil {
-		r.When, r.WhenText = condition(c, loader.TriggerEnv(), set), c.String()
+		r.When, r.WhenText = condition(c, declared, set), c.String()
 	}
 	if c := j.Audience.When; c != nil {
-		r.Audience, r.AudienceText = condition(c, loader.AudienceEnv(), set), c.String()
+		r.Audience, r.AudienceText = condition(c, declared, set), c.String()
 	}
 	return r, nil
 }
 
 // condition fills the slots that c reads from the facts and evaluates it.
-func condition(c *configs.Condition, env *configs.Env, set *configs.Set) func(*trigger.Facts) bool {
+func condition(c *configs.Condition, declared *profile.FieldSet, set *configs.Set) func(*trigger.Facts) bool {
+	env := c.Env()
 	fields := env.Fields()
 	assumed := set.Shop.Consent.Assumed()
 	return func(f *trigger.Facts) bool {
 		slots := make([]configs.Value, env.Len())
 		for _, slot := range c.Uses() {
+			if name, ok := strings.CutPrefix(fields[slot].Name, configs.FieldsPrefix); ok {
+				slots[slot] = fieldFact(declared, name, fields[slot].Type, f)
+				continue
+			}
 			slots[slot] = fact(fields[slot].Name, f, assumed)
 		}
 		return c.Eval(slots)
@@ -176,6 +186,8 @@ func personTaste(name string, now int64, p *profile.Person) (configs.Value, bool
 		return configs.TextsValue(names), true
 	case "profile.locale":
 		return configs.TextValue(p.Traits.Locale), true
+	case "profile.stage":
+		return configs.TextValue(stageOf(p, now).String()), true
 	case "profile.timezone":
 		return configs.TextValue(p.Traits.Timezone), true
 	default:
@@ -199,4 +211,14 @@ func since(now, then int64) float64 {
 		return 0
 	}
 	return float64(now-then) / float64((24 * time.Hour).Milliseconds())
+}
+
+// stageOf is where a person stands in the life of a customer, measured by the person's own
+// cadence.
+func stageOf(p *profile.Person, now int64) profile.Stage {
+	spell, ok := p.Spell()
+	if !ok {
+		return profile.StageProspect
+	}
+	return profile.StageOf(spell, now, nil, profile.StageOptions{})
 }

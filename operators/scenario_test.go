@@ -141,6 +141,10 @@ func (s *scene) line(f []string) {
 		s.guardrail(variant)
 		return
 	}
+	if f[2] == "hand" {
+		s.hand(f[3], f[4])
+		return
+	}
 	switch strings.Join(f[2:], " ") {
 	case "mail down":
 		s.down.Store(true)
@@ -260,6 +264,17 @@ func (s *scene) guardrail(variant string) {
 	if s.check(err); result != engine.Removed {
 		s.t.Fatalf("a stop ended as %d", result)
 	}
+}
+
+// hand steers the only experiment as a person does.
+func (s *scene) hand(kind, variant string) {
+	v := s.Engine.View()
+	defer v.Close()
+	all, err := s.pipeline.Figures(v)
+	s.check(err)
+	s.check(s.publish(s.t.Context(), "", event.AppendSteer(nil, &event.Steer{
+		Experiment: all[0].Experiment + "@" + all[0].Phase, Kind: kind, Variant: variant, By: "ann", At: time.Now().UnixMilli(),
+	})))
 }
 
 // newest is the newest decision about a person.

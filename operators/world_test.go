@@ -71,11 +71,18 @@ func pseudonyms(t testing.TB) *privacy.Pseudonyms {
 // default.
 func build(t testing.TB, all []operators.Journey, cache int) *operators.Pipeline {
 	t.Helper()
+	return buildLate(t, all, cache, operators.LateOptions{})
+}
+
+// buildLate is build with options for what comes too late.
+func buildLate(t testing.TB, all []operators.Journey, cache int, late operators.LateOptions) *operators.Pipeline {
+	t.Helper()
 	var rules []trigger.Rule
 	for _, j := range all {
 		rules = append(rules, j.Rule)
 	}
 	return operators.Build(operators.Options{
+		Then: operators.Thens(all), Late: late,
 		Pseudonyms: pseudonyms(t), Rules: rules, PeopleMax: cache, ItemsMax: cache, Experiments: operators.Experiments(all),
 		Profile: profile.Options{HalfLife: 30 * 24 * time.Hour}, Recommend: recommend.Options{HalfLife: 90 * 24 * time.Hour},
 	})
@@ -104,6 +111,8 @@ type world struct {
 	smtp       *mail.SMTP
 	sender     *mail.Sender
 	options    func(*engine.Options) // changes how the engine runs
+	closers    []func()
+	late       operators.LateOptions
 }
 
 // newWorld opens a world in a new directory. Start it.
@@ -149,12 +158,14 @@ func (w *world) start() {
 	w.suppressed, err = mail.OpenSuppressed(filepath.Join(w.dir, "suppressed"), mail.SuppressOptions{NoSync: true})
 	w.check(err)
 	w.sender = mail.NewSender(w.smtp, w.journal, mail.SenderOptions{Suppressed: w.suppressed.Contains})
-	w.pipeline = build(w.t, w.journeys, 0)
+	w.pipeline = buildLate(w.t, w.journeys, 0, w.late)
 	o := engine.Options{
 		Decoder: operators.NewDecoder(event.Options{}), Graph: w.pipeline.Graph, Tick: w.tick,
 		Handlers: map[string]engine.Handler{
-			trigger.EffectMail:    w.mailer().Handle,
-			experiment.EffectStop: operators.StopHandler(w.publish),
+			trigger.EffectMail:      w.mailer().Handle,
+			experiment.EffectStop:   operators.StopHandler(w.publish),
+			experiment.EffectSteer:  operators.SteerHandler(w.publish),
+			experiment.EffectNotice: operators.AlarmHandler(operators.AlarmOptions{Journeys: w.journeys, Sender: w.sender, From: mail.Address{Addr: "hello@shop.example"}}),
 			operators.EffectDeadLetter: func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {
 				return engine.Removed, 0, nil
 			},
@@ -210,6 +221,10 @@ func (w *world) handover(ctx context.Context, id string, data []byte) error {
 func (w *world) stop() {
 	w.t.Helper()
 	w.check(w.Halt())
+	for _, f := range w.closers {
+		f()
+	}
+	w.closers = nil
 	w.check(errors.Join(w.smtp.Close(), w.journal.Close(), w.suppressed.Close(), w.Close()))
 	w.World = nil
 }

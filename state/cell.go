@@ -47,6 +47,7 @@ type Cell[T any, P Codec[T]] struct {
 	seed    maphash.Seed
 	packed  *packed    // of a packed cell
 	spare   []*slot[T] // of a packed cell: to be used again
+	sharding[T, P]
 }
 
 // slot is one cached value.
@@ -106,7 +107,7 @@ func (c *Cell[T, P]) Lazy() bool { return c.lazy }
 // Applied is the number of the last message that changed the value of key in a lazy
 // cell, 0 for none.
 func (c *Cell[T, P]) Applied(key string) (uint64, error) {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return 0, err
 	}
@@ -116,7 +117,7 @@ func (c *Cell[T, P]) Applied(key string) (uint64, error) {
 // TouchLazy says that message number n, in the given epoch, changed the value of key
 // in a lazy cell.
 func (c *Cell[T, P]) TouchLazy(key string, n, epoch uint64) error {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return err
 	}
@@ -130,8 +131,13 @@ func (c *Cell[T, P]) TouchLazy(key string, n, epoch uint64) error {
 
 // Oldest is the epoch that made the oldest dirty value of a lazy cell dirty.
 func (c *Cell[T, P]) Oldest() (epoch uint64, dirty bool) {
+	c.all(func(s *Cell[T, P], _ int) {
+		if of, is := s.Oldest(); is && (!dirty || of < epoch) {
+			epoch, dirty = of, true
+		}
+	})
 	if len(c.dirty) == 0 {
-		return 0, false
+		return epoch, dirty
 	}
 	return c.dirty[0].since, true
 }
@@ -164,7 +170,7 @@ func AppendKey(dst []byte, id uint16, key string) []byte {
 // the zero value. Call Touch after changing it. The pointer is good until Trim or Evict
 // is called.
 func (c *Cell[T, P]) Get(key string) (P, error) {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +179,7 @@ func (c *Cell[T, P]) Get(key string) (P, error) {
 
 // Has tells whether key has a value, stored or made by Touch.
 func (c *Cell[T, P]) Has(key string) (bool, error) {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return false, err
 	}
@@ -183,7 +189,7 @@ func (c *Cell[T, P]) Has(key string) (bool, error) {
 // Touch says that the value of key was changed since Get, and is to be written with
 // this epoch.
 func (c *Cell[T, P]) Touch(key string) error {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return err
 	}
@@ -194,7 +200,7 @@ func (c *Cell[T, P]) Touch(key string) error {
 
 // Delete removes the value of key.
 func (c *Cell[T, P]) Delete(key string) error {
-	s, err := c.slot(key)
+	c, s, err := c.find(key)
 	if err != nil {
 		return err
 	}
@@ -288,11 +294,18 @@ func (c *Cell[T, P]) load(s *slot[T]) error {
 
 // Dirty is about how many values wait to be written, and an estimate of their bytes.
 func (c *Cell[T, P]) Dirty() (values, bytes int) {
-	values = len(c.dirty)
-	if c.packed != nil {
-		values += len(c.packed.dirty)
+	if c.shards == nil {
+		values = len(c.dirty)
+		if c.packed != nil {
+			values += len(c.packed.dirty)
+		}
+		return values, c.weight
 	}
-	return values, c.weight
+	c.all(func(s *Cell[T, P], _ int) {
+		v, b := s.Dirty()
+		values, bytes = values+v, bytes+b
+	})
+	return values, bytes
 }
 
 // Flush writes changed values into r, and forgets that they were changed: all of
@@ -300,6 +313,7 @@ func (c *Cell[T, P]) Dirty() (values, bytes int) {
 // at most about maxBytes, of which each value takes some for being an entry.
 func (c *Cell[T, P]) Flush(r *Record, until uint64, maxBytes int) {
 	n, start := 0, r.Bytes()
+	c.all(func(s *Cell[T, P], left int) { s.Flush(r, until, (maxBytes-(r.Bytes()-start))/left) })
 	for _, s := range c.dirty {
 		if !s.dirty { // it was packed, and is written from there
 			n++
@@ -362,6 +376,7 @@ var errNumber = errors.New("the number of the last message is damaged")
 // cached. A value stays while it is dirty or its record is younger than visible, the
 // newest epoch that the reader sees: the store would answer with an older one.
 func (c *Cell[T, P]) Evict(visible uint64) {
+	c.all(func(s *Cell[T, P], _ int) { s.Evict(visible) })
 	c.last = nil
 	if c.packed != nil {
 		c.Trim()
@@ -391,10 +406,12 @@ func (c *Cell[T, P]) Evict(visible uint64) {
 // Cached is the number of values in memory, of a packed cell of those without a value as
 // well.
 func (c *Cell[T, P]) Cached() int {
+	n := len(c.values)
 	if c.packed != nil {
-		return max(c.packed.n, len(c.values))
+		n = max(n, c.packed.n)
 	}
-	return len(c.values)
+	c.all(func(s *Cell[T, P], _ int) { n += s.Cached() })
+	return n
 }
 
 // View reads the committed value of key from a snapshot. Safe for concurrent use.

@@ -12,9 +12,9 @@ type Reusable interface {
 	Reset()
 }
 
-// Share makes a packed cell keep to a budget that others share. Call it before any other
+// Budget makes a packed cell keep to a budget that others share. Call it before any other
 // use.
-func (c *Cell[T, P]) Share(m *Memory) {
+func (c *Cell[T, P]) Budget(m *Memory) {
 	if c.packed != nil {
 		c.packed.slabs.memory = m
 	}
@@ -24,6 +24,7 @@ func (c *Cell[T, P]) Share(m *Memory) {
 // the cell's limit is decoded. It does nothing for a cell that is not packed. Call it
 // between two pieces of work, often.
 func (c *Cell[T, P]) Trim() {
+	c.all(func(s *Cell[T, P], _ int) { s.Trim() })
 	if c.packed == nil || len(c.values) <= c.max {
 		return
 	}

@@ -75,7 +75,15 @@ func ContentContexts(n int, seed uint64) []ContentContext {
 			price := event.Money(500 + r.IntN(30000))
 			c.Request.Items = []event.CartItem{{ID: "p", Name: names[r.IntN(len(names))], Category: category, Price: price, Quantity: 1}}
 			c.Request.Value = price
+			if kind == "price-drop" && r.IntN(2) == 0 {
+				c.Request.Was = price + event.Money(100+r.IntN(3000))
+			}
+		} else {
+			category := interests[drawn(r, interests)].Category
+			names := goods[category]
+			c.Request.Recommended = []event.CartItem{{ID: "q", Name: names[r.IntN(len(names))], Category: category, Price: event.Money(500 + r.IntN(30000)), Quantity: 1}}
 		}
+		c.Request.Tone = []content.Tone{content.AnyTone, content.AnyTone, content.Calm, content.Playful}[r.IntN(4)]
 		c.demand(r)
 		out = append(out, c)
 	}

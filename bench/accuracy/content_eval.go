@@ -6,12 +6,14 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"millrace/operators/content"
+	"millrace/operators/event"
 )
 
 // ContentOptions says how to measure the writer. The zero value measures the shipped
@@ -48,6 +50,8 @@ type ContentResult struct {
 	ShuffledKL float64 `json:"shuffled_kl"` // the same subjects, other people's interests
 	KLGain     float64 `json:"kl_gain"`     // how much lower it is than shuffled
 
+	Parts []ContentPart `json:"parts"`
+
 	Seconds   float64 `json:"seconds"`    // of writing all
 	MsSubject float64 `json:"ms_subject"` // of that, for each mail
 
@@ -56,8 +60,9 @@ type ContentResult struct {
 
 // ContentMail is a mail as somebody reads it.
 type ContentMail struct {
-	Language, Kind, Interests, Subject, Opening string
-	Model                                       bool
+	Language, Kind, Interests                     string
+	Subject, Preheader, Opening, Sentence, Action string
+	Model                                         bool
 }
 
 // EvaluateContent writes a mail for each context and judges it by rules of its own: what
@@ -82,7 +87,7 @@ func EvaluateContent(ctx context.Context, o ContentOptions) (ContentResult, erro
 	}
 	out.HeldTokens, out.Perplexity = held.Tokens, math.Exp(held.Loss)
 	out.TrigramPerplexity = math.Exp(NewContentTrigram(held.Learnt, held.Held).Loss(held.Held))
-	e := contentEval{o: o, out: &out, writers: map[string]*content.Writer{}, seen: map[int][]string{}, lines: map[string][][]string{}, forms: map[string]bool{}}
+	e := contentEval{o: o, out: &out, writers: map[string]*content.Writer{}, seen: map[int][]string{}, hashes: map[int][]uint32{}, parts: map[string]*contentPart{}, lines: map[string][][]string{}, forms: map[string]bool{}}
 	begin := time.Now()
 	contexts := ContentContexts(o.Contexts, o.Seed)
 	for i := range contexts {
@@ -102,7 +107,9 @@ type contentEval struct {
 	out      *ContentResult
 	writers  map[string]*content.Writer // by limit and ban
 	seen     map[int][]string           // by person
-	lines    map[string][][]string      // words with open slots, by language
+	hashes   map[int][]uint32           // likewise, of other lines
+	parts    map[string]*contentPart
+	lines    map[string][][]string // words with open slots, by language
 	forms    map[string]bool
 	subjects []string
 	used     []*content.Writer
@@ -115,7 +122,7 @@ func (e *contentEval) writer(c *ContentContext) (*content.Writer, error) {
 	if w := e.writers[key]; w != nil {
 		return w, nil
 	}
-	w, err := content.New(content.Options{Model: e.o.Model, SubjectRunes: c.Limit, Banned: c.Banned, SubjectWait: time.Minute})
+	w, err := content.New(content.Options{Model: e.o.Model, SubjectRunes: c.Limit, Banned: c.Banned, SubjectWait: time.Minute, Knowledge: contentKnowledge()})
 	if err == nil {
 		e.writers[key], e.out.Model = w, w.Version()
 	}
@@ -127,20 +134,26 @@ func (e *contentEval) write(ctx context.Context, c *ContentContext) error {
 	if err != nil {
 		return err
 	}
-	c.Request.Seen = e.seen[c.Person]
-	d, _, err := w.Choose(ctx, c.Request)
+	c.Request.Seen, c.Request.SeenHashes = e.seen[c.Person], e.hashes[c.Person]
+	d, all, err := w.Compose(ctx, c.Request)
 	if err != nil {
 		return fmt.Errorf("context of a %s mail: %w", c.Request.Kind, err)
 	}
 	e.judge(c, d.Subject, d.Fallback)
+	for i := range all.Lines {
+		e.judgePart(c, &all.Lines[i])
+	}
 	if d.Fallback {
 		e.fallen++
 		e.out.Why[d.Why]++
 	}
 	e.seen[c.Person] = append(e.seen[c.Person], d.Subject)
+	for _, l := range all.Lines[1:] {
+		e.hashes[c.Person] = append(e.hashes[c.Person], event.HashText(l.Text))
+	}
 	e.subjects, e.used = append(e.subjects, d.Subject), append(e.used, w)
 	if len(e.out.Mails) < e.o.Show {
-		e.out.Mails = append(e.out.Mails, contentMail(c, d.Subject, d.Text, !d.Fallback))
+		e.out.Mails = append(e.out.Mails, contentMail(c, &d))
 	}
 	return nil
 }
@@ -220,14 +233,24 @@ func replaceValues(c *ContentContext, subject string, with func(content.Slot) st
 			subject = strings.Replace(subject, value, with(slot), 1)
 		}
 	}
-	for _, i := range q.Items {
+	for _, i := range append(slices.Clone(q.Items), q.Recommended...) {
 		put(i.Name, content.Product)
 		put(content.FormatMoney(i.Price, q.Currency, q.Language), content.Price)
+		if q.Was > 0 {
+			put(content.FormatMoney(q.Was, q.Currency, q.Language), content.Was)
+		}
 		if !slices.Contains(content.Categories(), i.Category) {
 			put(i.Category, content.Category)
 		}
 	}
 	put(q.FirstName, content.FirstName)
+	put(q.ShopName, content.Shop)
+	for _, a := range contentAttributes() {
+		put(a, content.Attribute)
+	}
+	if q.Stock > 1 {
+		put(strconv.Itoa(q.Stock), content.Stock)
+	}
 	return subject
 }
 
@@ -266,6 +289,7 @@ func (e *contentEval) finish(contexts []ContentContext) {
 		e.out.SelfBLEU[language] = contentSelfBLEU(e.lines[language], 200, e.o.Seed)
 	}
 	e.out.Distinct2 = contentDistinct(all, 2)
+	e.out.Parts = e.partResults()
 	// Each subject once with its own person's interests and once with another's.
 	order := rand.New(rand.NewPCG(e.o.Seed, 7)).Perm(len(contexts))
 	var own, other float64
@@ -285,14 +309,10 @@ func (e *contentEval) finish(contexts []ContentContext) {
 	}
 }
 
-// contentMail is a mail with its opening: the first line of the text part behind the
-// greeting.
-func contentMail(c *ContentContext, subject, text string, model bool) ContentMail {
-	m := ContentMail{Language: c.Request.Language, Kind: c.Request.Kind, Subject: subject, Model: model}
-	paragraphs := strings.Split(text, "\n\n")
-	if len(paragraphs) > 3 {
-		m.Opening = strings.TrimSpace(paragraphs[3])
-	}
+// contentMail is a mail as somebody reads it.
+func contentMail(c *ContentContext, d *event.Draft) ContentMail {
+	m := ContentMail{Language: c.Request.Language, Kind: c.Request.Kind, Subject: d.Subject, Model: !d.Fallback,
+		Preheader: d.Preheader, Opening: d.Opening, Sentence: d.Sentence, Action: d.Action}
 	var names []string
 	for _, i := range c.Request.Interests {
 		names = append(names, i.Category)

@@ -23,6 +23,8 @@ type BenchOptions struct {
 	Queries  []string // all of them if empty
 	// Process leaves out the syncs: a crash of the program is survived, no power failure.
 	Process bool
+	// Workers is how many goroutines run the graph; 0 means one.
+	Workers int
 	// Tune, unless nil, changes the options of each engine.
 	Tune func(*engine.Options)
 	// Progress, unless nil, is told what is under way, and how much of it is done.
@@ -45,6 +47,7 @@ type QueryResult struct {
 type BenchResult struct {
 	Events        int64         `json:"events"`
 	Pack          int           `json:"events_per_message"`
+	Workers       int           `json:"workers"`
 	BytesPerEvent float64       `json:"bytes_per_event"`
 	Durability    string        `json:"durability"`
 	ReadCPU       float64       `json:"read_cpu_s_per_million"` // reading and decoding alone
@@ -61,7 +64,7 @@ func Bench(ctx context.Context, o BenchOptions) (BenchResult, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int, int) {}
 	}
-	r := BenchResult{Events: o.Workload.Events, Pack: o.Workload.Pack, Durability: "power"}
+	r := BenchResult{Events: o.Workload.Events, Pack: o.Workload.Pack, Workers: max(o.Workers, 1), Durability: "power"}
 	if o.Process {
 		r.Durability = "process"
 	}
@@ -164,7 +167,7 @@ func (o *BenchOptions) query(ctx context.Context, log *stream.Log, query string,
 	}
 	var e *engine.Engine
 	before, started := cpuTime(), time.Now()
-	if e, err = open(ctx, query, r, end, o.Workload.OutOfOrder(), store, sink, o.Tune); err != nil {
+	if e, err = open(ctx, query, r, end, o.Workload.OutOfOrder(), store, sink, o.tune); err != nil {
 		return q, err
 	}
 	if err := e.Run(ctx); err != nil {
@@ -183,6 +186,14 @@ func (o *BenchOptions) query(ctx context.Context, log *stream.Log, query string,
 			query, sink.Rows, sink.Hash, sink.Bad, sink.Lost, want.Rows, want.Hash, ErrAnswer)
 	}
 	return q, nil
+}
+
+// tune sets what the options say.
+func (o *BenchOptions) tune(e *engine.Options) {
+	e.Parallel = o.Workers
+	if o.Tune != nil {
+		o.Tune(e)
+	}
 }
 
 // cpuTime is the processor time that this process has used.

@@ -16,7 +16,7 @@ func TestBench(t *testing.T) {
 	w := nexmark.Workload{Seed: 4, Events: 6_000, Micros: 9_000, Shuffle: 50, Pack: 7}
 	var phases []string
 	r, err := nexmark.Bench(t.Context(), nexmark.BenchOptions{
-		Dir: t.TempDir(), Workload: w, Process: true,
+		Dir: t.TempDir(), Workload: w, Process: true, Workers: 2,
 		Tune: func(o *engine.Options) { o.EpochEvents = 500 },
 		Progress: func(phase string, _, _ int) {
 			if len(phases) == 0 || phases[len(phases)-1] != phase {
@@ -27,7 +27,7 @@ func TestBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Queries) != len(nexmark.Queries()) || r.Events != w.Events || r.Pack != 7 || r.BytesPerEvent < 100 || r.Durability != "process" {
+	if len(r.Queries) != len(nexmark.Queries()) || r.Events != w.Events || r.Pack != 7 || r.Workers != 2 || r.BytesPerEvent < 100 || r.Durability != "process" {
 		t.Errorf("%+v", r)
 	}
 	for _, q := range r.Queries {

@@ -184,7 +184,7 @@ func TestCrashes(t *testing.T) {
 		for ; ; runs++ {
 			sink := &nexmark.Sink{Each: func(r nexmark.Row) { got = append(got, r) }}
 			err := nexmark.Run(t.Context(), query, log, w.OutOfOrder(), store, sink, func(o *engine.Options) {
-				o.EpochEvents, o.TimersOpen = 1+rng.IntN(100), 1+rng.IntN(50)
+				o.EpochEvents, o.TimersOpen, o.Parallel = 1+rng.IntN(100), 1+rng.IntN(50), 1<<rng.IntN(3)
 				if runs < 8 {
 					o.Committer = &crash{store, rng.IntN(9)}
 				}

@@ -33,7 +33,8 @@ type peer struct {
 func peers() []peer {
 	const mill = "nothing of the job: state, position, timers and decisions are one commit"
 	return []peer{
-		{name: "millrace", run: millraceJob, order: true, lacks: mill},
+		{name: "millrace", run: millraceJob(1), order: true, lacks: mill},
+		{name: "millrace-2", run: millraceJob(2), order: true, lacks: "as millrace, two goroutines run the graph"},
 		{name: "millrace-pipeline", run: millraceWhole, lacks: "does more than the job: checks, pseudonyms, profiles, co-occurrence"},
 		{name: "plain", run: plain, order: true, lacks: "nothing of the job, all by hand; no outbox, no reload, no tools"},
 		{name: "benthos", run: benthos, order: true, lacks: "state and timers brought along; at least once: a batch counts twice after a crash"},
@@ -50,7 +51,9 @@ type env struct {
 	state  string // an empty directory
 	sync   bool
 	last   uint64 // of the log: so many events are to be taken
-	done   func() // to be called when all is committed: the measurement ends
+
+	workers int    // of millrace
+	done    func() // to be called when all is committed: the measurement ends
 }
 
 // result is what a peer cost.

@@ -19,17 +19,22 @@ import (
 
 // millraceJob runs the job as an operator of millrace: the same parsing and steps, with
 // the engine's state, timers, position and outbox.
-func millraceJob(ctx context.Context, e *env) (answer, error) {
+func millraceJob(workers int) func(context.Context, *env) (answer, error) {
+	return func(ctx context.Context, e *env) (answer, error) {
+		e.workers = workers
+		return runJob(ctx, e)
+	}
+}
+
+func runJob(ctx context.Context, e *env) (answer, error) {
 	engine.UseMemory(0) // as the program does
 	shoppers := &shoppers{cell: state.NewCell[shopper]("shopper/job", 0)}
 	var stage *engine.Stage[*action]
-	var bad error
 	g := engine.NewGraph(func(c *engine.Ctx, u *engine.Unit) {
 		switch v := u.Value.(type) {
 		case *action:
 			stage.Send(c, v.user, v)
 		case error:
-			bad = v
 			c.Fail(v)
 		}
 	})
@@ -50,9 +55,6 @@ func millraceJob(ctx context.Context, e *env) (answer, error) {
 			return true
 		})
 	})
-	if bad != nil {
-		err = bad
-	}
 	return a, err
 }
 
@@ -71,7 +73,7 @@ func (e *env) engine(ctx context.Context, g *engine.Graph, d engine.Decoder, han
 	r := log.NewReader(stream.ReaderOptions{})
 	defer func() { _ = r.Close() }()
 	run, err := engine.Open(ctx, engine.Options{
-		Source: r, Store: store, Decoder: d, Graph: g, Handlers: handlers, Once: true,
+		Source: r, Store: store, Decoder: d, Graph: g, Handlers: handlers, Once: true, Parallel: e.workers,
 		LogEnd: func(context.Context) (uint64, error) { return e.last, nil },
 	})
 	if err != nil {

@@ -45,10 +45,10 @@ func TestSameAnswer(t *testing.T) {
 	if err := check(all); err != nil {
 		t.Error(err)
 	}
-	if all[0].Equal != "reference" || all[1].Equal != "-" || all[2].Equal != "yes" || all[0].Answer.Persons < 500 {
+	if all[0].Equal != "reference" || all[1].Equal != "yes" || all[2].Equal != "-" || all[3].Equal != "yes" || all[0].Answer.Persons < 500 {
 		t.Errorf("%+v", all)
 	}
-	all[2].Equal = "no"
+	all[3].Equal = "no"
 	if check(all) == nil {
 		t.Error("another answer is not noticed")
 	}

@@ -34,6 +34,7 @@ type profileView struct {
 	Categories []weightView      `json:"categories"`
 	Brands     []weightView      `json:"brands"`
 	Hours      map[string]uint32 `json:"hours"`
+	Fields     map[string]any    `json:"fields,omitempty"` // the declared ones
 	Waiting    []waitView        `json:"waiting"`
 	Note       string            `json:"note,omitempty"`
 	mergedView
@@ -87,6 +88,9 @@ func (a *answers) profile(v *engine.View, user string) (*profileView, error) {
 		return nil, errNotFound
 	}
 	out := personView(user, &p, v.Watermark)
+	if out.Fields, err = a.pipeline.FieldValues(v, user); err != nil {
+		return nil, err
+	}
 	if out.Waiting, err = a.waiting(v, user); err == nil {
 		out.mergedView, err = a.merged(v, user)
 	}
@@ -194,6 +198,8 @@ type decisionView struct {
 	Value    string     `json:"value,omitempty"`
 	Items    []itemLine `json:"items,omitempty"`
 	Note     string     `json:"note,omitempty"`
+
+	Written *event.Written `json:"written,omitempty"`
 }
 
 func (a *answers) why(v *engine.View, user string) (*whyView, error) {
@@ -247,7 +253,7 @@ func about(id string, order bool) string {
 func viewDecision(d *event.Decision) decisionView {
 	out := decisionView{
 		ID: d.ID, Pipeline: d.Pipeline, Trigger: d.Trigger, About: about(cmp.Or(d.OrderID, d.CartID), d.OrderID != ""), Started: when(d.Started), Decided: when(d.Decided),
-		Outcome: d.Outcome.String(), Reason: d.Reason, Subject: d.Subject, Model: d.Model,
+		Outcome: d.Outcome.String(), Reason: d.Reason, Subject: d.Subject, Model: d.Model, Written: d.Written,
 		Items: lines(d.Items, d.Currency), Note: flagNote(d.Flags),
 	}
 	if d.Value != 0 {

@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
 	"net/http"
 	netmail "net/mail"
 	"os"
-	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -22,14 +21,10 @@ import (
 	"millrace/engine"
 	"millrace/engine/stream"
 	"millrace/operators"
-	"millrace/operators/content"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
-	"millrace/operators/lstm"
 	"millrace/operators/mail"
 	"millrace/operators/privacy"
-	"millrace/operators/profile"
-	"millrace/operators/recommend"
 	"millrace/operators/trigger"
 	"millrace/state"
 )
@@ -52,8 +47,10 @@ type settings struct {
 	logAge     time.Duration
 	reserve    int64 // bytes that must stay free on the disk
 	memory     int64 // bytes to stay below; 0 for the default
+	workers    int   // goroutines that run the graph; 0 for as many as suit the machine
 	drain      time.Duration
 	once       bool
+	watch      bool // the files of configs are taken when they change
 	acceptGap  bool
 	unmask     bool // the console shows personal data
 
@@ -71,9 +68,12 @@ type settings struct {
 // on each other and closed in the reverse.
 type app struct {
 	models     *modelWatch // subject models of the registry
+	content    *operators.ContentCounts
 	s          settings
 	log        *slog.Logger
-	set        *configs.Set
+	set        *configs.Set   // what the files said at the start: what cannot change later holds as there
+	bundle     configs.Bundle // those files
+	acts       *activations   // the versions of the pipelines
 	journeys   []operators.Journey
 	pseudonyms *privacy.Pseudonyms
 	secret     []byte
@@ -101,6 +101,7 @@ type app struct {
 
 	listeners map[string]net.Listener
 	closers   []func()
+	closing   sync.Mutex // of closers
 	draining  bool
 	mu        sync.Mutex
 }
@@ -119,14 +120,21 @@ func openApp(ctx context.Context, s settings) (*app, error) {
 	return a, nil
 }
 
-func (a *app) later(f func()) { a.closers = append(a.closers, f) }
+func (a *app) later(f func()) {
+	a.closing.Lock()
+	defer a.closing.Unlock()
+	a.closers = append(a.closers, f)
+}
 
 // close closes every part, the last opened first.
 func (a *app) close() {
-	for _, f := range slices.Backward(a.closers) {
+	a.closing.Lock()
+	closers := a.closers
+	a.closers = nil
+	a.closing.Unlock()
+	for _, f := range slices.Backward(closers) {
 		f()
 	}
-	a.closers = nil
 }
 
 func (a *app) openFiles(context.Context) error {
@@ -158,6 +166,9 @@ func (a *app) openConfig(context.Context) error {
 		return err
 	}
 	a.set = set
+	if a.bundle, err = loader.Collect(configPaths(a.s.configs)...); err != nil {
+		return &exitError{exitConfig, err}
+	}
 	a.journeys, err = operators.Journeys(set, loader, false)
 	if err != nil {
 		return &exitError{exitConfig, err}
@@ -165,18 +176,25 @@ func (a *app) openConfig(context.Context) error {
 	return nil
 }
 
+// configPaths are the files to read, the shipped ones if none is named.
+func configPaths(paths []string) []string {
+	if len(paths) == 0 {
+		return []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml"}
+	}
+	return paths
+}
+
 // loadConfigs reads the files, or the shipped ones if there are none.
 func loadConfigs(paths []string) (*configs.Set, *configs.Loader, error) {
 	o := configs.Options{}
 	if len(paths) == 0 {
 		o.FS = configs.Shipped()
-		paths = []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml"}
 	}
 	loader, err := configs.NewLoader(o)
 	if err != nil {
 		return nil, nil, err
 	}
-	set, err := loader.Load(paths...)
+	set, err := loader.Load(configPaths(paths)...)
 	if err != nil {
 		return nil, nil, &exitError{exitConfig, err}
 	}
@@ -346,76 +364,45 @@ func leftOpen(smtp string) bool {
 }
 
 func (a *app) openEngine(ctx context.Context) error {
-	var rules []trigger.Rule
-	for _, j := range a.journeys {
-		rules = append(rules, j.Rule)
-	}
-	shop := a.set.Shop
-	a.pipeline = operators.Build(operators.Options{
-		Pseudonyms: a.pseudonyms, Rules: rules,
-		Profile:   profile.Options{HalfLife: shop.Profile.HalfLife},
-		Recommend: recommend.Options{HalfLife: shop.Items.HalfLife},
-		Never:     shop.Items.Exclude,
-
-		Experiments: operators.Experiments(a.journeys),
-	})
-	mailer, err := a.mailer()
+	first, err := a.openActivations()
 	if err != nil {
 		return err
 	}
+	shop := a.set.Shop
+	decoder := operators.NewDecoder(event.Options{})
+	decoder.Activate, decoder.Names = a.acts.prepare, a.pseudonyms
 	o := engine.Options{
-		Source: a.reader, Store: a.store, Decoder: operators.NewDecoder(event.Options{}), Graph: a.pipeline.Graph,
+		Source: a.reader, Store: a.store, Decoder: decoder, Graph: a.pipeline.Graph, First: first,
+		Delivery: a.delivery(),
 		Handlers: map[string]engine.Handler{
-			trigger.EffectMail:         mailer.Handle,
+			trigger.EffectMail:         a.acts.mail,
 			operators.EffectDeadLetter: a.deadLetter,
+			operators.EffectWebhook:    a.acts.webhook,
+			operators.EffectPublish:    a.acts.notice,
 			experiment.EffectStop:      operators.StopHandler(a.publishStop),
-			operators.EffectHandover:   operators.NewHandover(a.pipeline, operators.HandoverOptions{Publish: a.publishHandover, Suppress: a.suppressToo}),
+			experiment.EffectSteer:     operators.SteerHandler(a.publishSteer),
+			experiment.EffectNotice:    a.acts.alarm,
+			operators.EffectHandover:   a.acts.handover,
 		},
-		OutOfOrder: shop.Log.OutOfOrder, Idle: shop.Log.Idle, Drain: a.s.drain, AcceptGap: a.s.acceptGap,
+		OutOfOrder: shop.Log.OutOfOrder, ProducerIdle: shop.Log.ProducerIdle, Idle: shop.Log.Idle, Drain: a.s.drain,
+		Parallel: cmp.Or(a.s.workers, engine.ParallelFor(runtime.GOMAXPROCS(0))), AcceptGap: a.s.acceptGap,
 		Once: a.s.once, LogEnd: a.logEnd, Speed: a.s.speed, MayCommit: a.diskRoom, Logger: a.log,
 	}
 	if !a.s.once {
-		o.Tick = a.tick
+		o.Tick, o.Clock = a.tick, a.clock
 	}
 	if a.s.engine != nil {
 		a.s.engine(&o)
 	}
-	a.engine, err = engine.Open(ctx, o)
-	return err
-}
-
-func (a *app) mailer() (*operators.Mailer, error) {
-	writers := make(map[string]*content.Writer)
-	for _, j := range a.journeys {
-		c := j.Config.Content
-		w, err := content.New(content.Options{NoModel: c.Subject == "fallback", SubjectWait: c.MaxWait, Banned: c.Banned})
-		if err != nil {
-			return nil, fmt.Errorf("pipeline %s: %w", j.Config.Name, err)
-		}
-		writers[j.Config.Name] = w
-		if err := variantWriters(writers, j.Config); err != nil {
-			return nil, err
-		}
+	if a.engine, err = engine.Open(ctx, o); err != nil {
+		return err
 	}
-	a.models = &modelWatch{registry: lstm.NewRegistry(filepath.Join(a.s.dir, modelsDir)), writers: slices.Collect(maps.Values(writers)), log: a.log}
-	a.models.look()
-	from, err := a.from()
-	if err != nil {
-		return nil, err
-	}
-	links := a.set.Shop.Links
-	o := operators.SendOptions{
-		Writers: writers, Sender: a.sender, Signer: a.signer, Publish: a.publishReceipt, Step: a.s.step,
-		From: from, Shop: shopName(from, a.set.Shop.Name), CartURL: links.CartURL, LinkURL: a.linkURL(),
-		ShopURL: cmp.Or(links.Shop, "https://"+from.Addr[strings.LastIndexByte(from.Addr, '@')+1:]+"/"),
-	}
-	o.TrackOpens, o.TrackClicks = a.tracks()
-	return operators.NewMailer(a.pipeline, a.journeys, o), nil
+	return a.acts.opened(ctx)
 }
 
 // from is the sender's address. All journeys of this version use smtp/main.
-func (a *app) from() (mail.Address, error) {
-	s, ok := a.set.Shop.Senders["main"]
+func (a *app) from(shop *configs.Shop) (mail.Address, error) {
+	s, ok := shop.Senders["main"]
 	if !ok {
 		return mail.Address{}, &exitError{exitConfig, errors.New("shop.yaml: senders.main is missing")}
 	}
@@ -491,6 +478,9 @@ func (a *app) serve(ctx context.Context, wg *sync.WaitGroup) error {
 	wg.Go(func() { a.models.run(ctx) })
 	if a.metering != nil {
 		wg.Go(func() { a.metering.run(ctx) })
+	}
+	if a.s.watch {
+		wg.Go(func() { a.acts.watch(ctx) })
 	}
 	return a.serveSocket(ctx, wg)
 }

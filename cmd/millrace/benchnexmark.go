@@ -37,6 +37,9 @@ they differ. CPU-seconds are those of the whole process, the embedded server inc
 				return &exitError{exitUsage, fmt.Errorf("--events %d, --micros %d and --pack %d: want at least 1, and --pack at most 1000",
 					o.Workload.Events, o.Workload.Micros, o.Workload.Pack)}
 			}
+			if o.Workers < 1 || o.Workers > 64 {
+				return &exitError{exitUsage, fmt.Errorf("--workers %d: want 1 to 64", o.Workers)}
+			}
 			for _, query := range o.Queries {
 				if !slices.Contains(nexmark.Queries(), query) {
 					return &exitError{exitUsage, fmt.Errorf("--query %q: the queries are %v", query, nexmark.Queries())}
@@ -62,6 +65,7 @@ they differ. CPU-seconds are those of the whole process, the embedded server inc
 	f.Int64Var(&o.Workload.Micros, "micros", 100, "microseconds of event time between two events")
 	f.IntVar(&o.Workload.Pack, "pack", 50, "events in a message, at most 1000")
 	f.StringSliceVar(&o.Queries, "query", nil, "which queries, such as q5 (default: all)")
+	f.IntVar(&o.Workers, "workers", 1, "goroutines that run the graph, a power of two")
 	f.StringVar(&o.Dir, "dir", "", "where to measure: a directory on the disk in question (default: that of temporary files)")
 	f.StringVar(&durability, "durability", "power", "power or process, as for run")
 	f.BoolVar(&asJSON, "json", false, "print one object last")
@@ -70,10 +74,10 @@ they differ. CPU-seconds are those of the whole process, the embedded server inc
 
 func printNexmark(w io.Writer, r *nexmark.BenchResult, asJSON bool) error {
 	if _, err := fmt.Fprintf(w, `
-%d events of %.0f bytes, %d in a message, durability %s, every answer checked
+%d events of %.0f bytes, %d in a message, %d workers, durability %s, every answer checked
        CPU-s per million   events/s per core   events/s      rows   commits
 read   %17.2f
-`, r.Events, r.BytesPerEvent, r.Pack, r.Durability, r.ReadCPU); err != nil {
+`, r.Events, r.BytesPerEvent, r.Pack, r.Workers, r.Durability, r.ReadCPU); err != nil {
 		return err
 	}
 	for _, q := range r.Queries {

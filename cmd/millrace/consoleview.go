@@ -61,6 +61,7 @@ func (a *app) checks() []console.Check {
 			}
 			return nil
 		}},
+		{Name: "watermark", Func: a.watermarkMoves},
 		{Name: "draining", Func: func(context.Context) error {
 			a.mu.Lock()
 			defer a.mu.Unlock()
@@ -253,7 +254,7 @@ type consolePeople struct{ a *app }
 func (c consolePeople) Profile(_ context.Context, user string) (console.Person, error) {
 	v := c.a.engine.View()
 	defer v.Close()
-	p, ok, err := c.a.pipeline.Person(v, user)
+	p, ok, err := c.a.acts.current().pipeline.Person(v, user)
 	if err != nil {
 		return console.Person{}, err
 	}
@@ -300,7 +301,7 @@ func (c consolePeople) Profile(_ context.Context, user string) (console.Person, 
 		out.Carts = append(out.Carts, shown)
 	}
 	for i := range p.Viewed {
-		it, _, err := c.a.pipeline.Item(v, p.Viewed[i].ID)
+		it, _, err := c.a.acts.current().pipeline.Item(v, p.Viewed[i].ID)
 		if err != nil {
 			return console.Person{}, err
 		}
@@ -313,7 +314,7 @@ func (c consolePeople) Profile(_ context.Context, user string) (console.Person, 
 func (c consolePeople) Decisions(_ context.Context, user string, limit int) ([]console.Decision, error) {
 	v := c.a.engine.View()
 	defer v.Close()
-	all, err := c.a.pipeline.Decisions(v, user)
+	all, err := c.a.acts.current().pipeline.Decisions(v, user)
 	if err != nil {
 		return nil, err
 	}
@@ -331,7 +332,7 @@ func (c consolePeople) Decisions(_ context.Context, user string, limit int) ([]c
 func (c consolePeople) Waiting(_ context.Context, user string) ([]console.Wait, error) {
 	v := c.a.engine.View()
 	defer v.Close()
-	all, err := c.a.pipeline.Waiting(v, user)
+	all, err := c.a.acts.current().pipeline.Waiting(v, user)
 	if err != nil {
 		return nil, err
 	}
@@ -353,13 +354,13 @@ type consoleItems struct{ a *app }
 func (c consoleItems) Top(_ context.Context, limit int) ([]console.Item, error) {
 	v := c.a.engine.View()
 	defer v.Close()
-	ids, err := c.a.pipeline.Popular(v, limit)
+	ids, err := c.a.acts.current().pipeline.Popular(v, limit)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]console.Item, 0, len(ids))
 	for _, id := range ids {
-		it, ok, err := c.a.pipeline.Item(v, id)
+		it, ok, err := c.a.acts.current().pipeline.Item(v, id)
 		if err != nil {
 			return nil, err
 		}
@@ -384,7 +385,7 @@ func itemView(id string, it *recommend.Item, now int64) console.Item {
 func (c consoleItems) Item(_ context.Context, id string) (console.Item, error) {
 	v := c.a.engine.View()
 	defer v.Close()
-	it, ok, err := c.a.pipeline.Item(v, id)
+	it, ok, err := c.a.acts.current().pipeline.Item(v, id)
 	if err != nil {
 		return console.Item{}, err
 	}
@@ -393,7 +394,7 @@ func (c consoleItems) Item(_ context.Context, id string) (console.Item, error) {
 	}
 	out := itemView(id, &it, v.Watermark)
 	for r := range recommend.RelationCount {
-		top, err := c.a.pipeline.Neighbours(v, id, r, 10)
+		top, err := c.a.acts.current().pipeline.Neighbours(v, id, r, 10)
 		if err != nil {
 			return out, err
 		}

@@ -24,6 +24,13 @@ func TestCrash(t *testing.T) {
 		c.backlog(40)
 		c.crash(crashPlan{Kill: pointAny, Nth: 1 + c.dice.IntN(150), Epoch: 1 + i*5})
 	}
+	for range 12 { // where a kill falls is a matter of time as well: until it fell where it hurts
+		if c.inside > 0 && c.behind > 0 {
+			break
+		}
+		c.backlog(40)
+		c.crash(crashPlan{Kill: pointAny, Nth: 1 + c.dice.IntN(150), Epoch: 7})
+	}
 	for _, point := range []string{
 		pointDecoded, pointBeforeCommit, pointAfterCommit, pointBeforeJournal, pointAfterJournal, pointBeforeDot, pointAfterDot,
 		pointBeforeReceipt,

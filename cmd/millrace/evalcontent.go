@@ -22,8 +22,8 @@ func newEvalContent() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "content",
-		Short: "Measure the subject lines that the model writes",
-		Long: `Content lets the model write for made-up people, seeded, and judges the subjects by
+		Short: "Measure the lines that the model writes for mails",
+		Long: `Content lets the model write whole mails for made-up people, seeded, and judges each part by
 rules of its own: facts copied, banned words, length, false urgency, repeats, variety,
 closeness to the person's interests; and the model's perplexity beside that of a
 Kneser-Ney trigram. It needs no data.
@@ -67,7 +67,7 @@ func printContent(w io.Writer, r accuracy.ContentResult, asJSON bool) error {
 		if !m.Model {
 			mark = " (written)"
 		}
-		fmt.Fprintf(w, "%3d %s %s, likes %s%s\n    %s\n    %s\n", i+1, m.Language, m.Kind, m.Interests, mark, m.Subject, m.Opening)
+		fmt.Fprintf(w, "%3d %s %s, likes %s%s\n    %s\n    %s\n    %s\n    %s\n    [%s]\n", i+1, m.Language, m.Kind, m.Interests, mark, m.Subject, m.Preheader, m.Opening, m.Sentence, m.Action)
 	}
 	if asJSON {
 		return json.NewEncoder(w).Encode(map[string]any{"sets": []accuracy.ContentResult{r}})
@@ -96,6 +96,10 @@ func printContent(w io.Writer, r accuracy.ContentResult, asJSON bool) error {
 	line("  Kneser-Ney trigram", "%.3f", r.TrigramPerplexity)
 	line("divergence", "%.3f nats", r.KL)
 	line("  other people's interests", "%.3f nats, so %.1f %% lower", r.ShuffledKL, 100*r.KLGain)
+	for _, p := range r.Parts {
+		line(p.Part, "%d lines, facts right %.4f, banned %d, over-long %d, false urgency %d, fall-backs %.4f, different %d, distinct-2 %.3f, self-BLEU en %.3f zh %.3f",
+			p.Lines, p.Right, p.Banned, p.Long, p.Urgent, p.Fallbacks, p.Different, p.Distinct2, p.SelfBLEU["en"], p.SelfBLEU["zh"])
+	}
 	line("time", "%.1f s, %.2f ms a mail", r.Seconds, r.MsSubject)
 	return nil
 }

@@ -6,12 +6,19 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"millrace/operators/event"
 	"millrace/operators/experiment"
 )
 
 func newExperiment() *cobra.Command {
-	cmd := &cobra.Command{Use: "experiment", Short: "Plan experiments"}
-	cmd.AddCommand(newExperimentPlan())
+	cmd := &cobra.Command{Use: "experiment", Short: "Plan, watch and steer experiments"}
+	cmd.AddCommand(
+		newExperimentPlan(), newExperimentShow(), newExperimentWhatIf(),
+		newExperimentHand(event.SteerPin, "pin NAME VARIANT", "Give a variant everybody who enters from now on", 2),
+		newExperimentHand(event.SteerCap, "cap NAME VARIANT SHARE", "Give a variant at most a share; 1 lifts the cap", 3),
+		newExperimentHand(event.SteerFreeze, "freeze NAME", "Leave the shares as they are", 1),
+		newExperimentHand(event.SteerUnfreeze, "unfreeze NAME", "Lift pins, caps and the freeze", 1),
+	)
 	return cmd
 }
 

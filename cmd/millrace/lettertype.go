@@ -41,6 +41,31 @@ func (l *letterTypes) of(ctx context.Context, seq uint64, index uint32) (string,
 	return l.types[index], nil
 }
 
+// bytes are those of one event that stands in the log, or none when it does not hold its
+// message any more.
+func (l *letterTypes) bytes(ctx context.Context, seq uint64, index uint32) ([]byte, error) {
+	m, err := l.get(ctx, seq)
+	if errors.Is(err, stream.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var e struct {
+		Version int `json:"mr"`
+		Items   []struct {
+			Raw json.RawMessage `json:"e"`
+		} `json:"items"`
+	}
+	if json.Unmarshal(m.Data, &e) != nil || e.Version != event.Version {
+		return m.Data, nil // a plain message; of a plain batch all: repeats are known by their messageId
+	}
+	if int64(index) >= int64(len(e.Items)) {
+		return nil, nil
+	}
+	return e.Items[index].Raw, nil
+}
+
 // itemTypes lists the types in an envelope; of any other message there are none.
 func itemTypes(data []byte) []string {
 	var e struct {

@@ -42,6 +42,11 @@ func (a *app) tick(ctx context.Context, at int64) error {
 	return err
 }
 
+func (a *app) clock(ctx context.Context, at int64) error {
+	_, err := a.events.Publish(ctx, "in.clock", "", event.AppendClock(nil, at))
+	return err
+}
+
 func (a *app) publishReceipt(ctx context.Context, id string, r *event.Receipt) error {
 	_, err := a.events.Publish(ctx, "in.receipt", id, event.AppendReceipt(nil, r))
 	return err
@@ -54,8 +59,9 @@ func (a *app) publishHandover(ctx context.Context, id string, data []byte) error
 
 // suppressToo lets what a person does not want hold for the one he was merged into.
 func (a *app) suppressToo(from, to string) error {
-	lists := make([]string, 0, len(a.journeys))
-	for _, j := range a.journeys {
+	journeys := a.acts.current().journeys
+	lists := make([]string, 0, len(journeys))
+	for _, j := range journeys {
 		lists = append(lists, j.Rule.Pipeline)
 	}
 	return a.suppressed.Copy(from, to, lists...)
@@ -98,6 +104,11 @@ func (a *app) deadLetter(ctx context.Context, _ *engine.View, row engine.Row) (e
 	kind, err := a.letterTypes.of(ctx, d.Seq, d.Index)
 	if err != nil {
 		return engine.Again, time.Second, err
+	}
+	if d.Reason == operators.ReasonLate && len(d.Bytes) == 0 {
+		if d.Bytes, err = a.letterTypes.bytes(ctx, d.Seq, d.Index); err != nil {
+			return engine.Again, time.Second, err
+		}
 	}
 	err = a.events.PublishDeadLetter(ctx, stream.DeadLetter{
 		Pipeline: "ingest", Operator: "decode", Reason: d.Reason, Detail: d.Detail, Source: d.Source, Type: kind,

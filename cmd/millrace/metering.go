@@ -23,7 +23,7 @@ func variantWriters(writers map[string]*content.Writer, j *configs.Journey) erro
 		if v.Subject == "" || v.Subject == c.Subject {
 			continue
 		}
-		w, err := content.New(content.Options{NoModel: v.Subject == "fallback", SubjectWait: c.MaxWait, Banned: c.Banned})
+		w, err := newWriter(j, v.Subject)
 		if err != nil {
 			return fmt.Errorf("pipeline %s, variant %s: %w", j.Name, name, err)
 		}
@@ -98,7 +98,7 @@ func (a *app) openMetering(context.Context) error {
 	a.metering = newMetering(func() ([]experiment.Figures, error) {
 		v := a.engine.View()
 		defer v.Close()
-		return a.pipeline.Figures(v)
+		return a.acts.current().pipeline.Figures(v)
 	}, a.events.Announce, a.log)
 	return nil
 }

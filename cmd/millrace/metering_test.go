@@ -89,7 +89,7 @@ func TestMetering(t *testing.T) {
 		series[f.GetName()] = len(f.GetMetric())
 	}
 	wanted := map[string]int{
-		"millrace_experiment_units": 2, "millrace_experiment_outcomes": 16, "millrace_experiment_goal_p": 2,
+		"millrace_experiment_units": 2, "millrace_experiment_outcomes": 30, "millrace_experiment_goal_p": 2,
 		"millrace_experiment_shares_p": 1, "millrace_experiment_stopped": 2,
 	}
 	if !maps.Equal(series, wanted) {

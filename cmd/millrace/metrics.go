@@ -6,6 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"millrace/engine"
+	"millrace/operators"
+	"millrace/operators/content"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
 )
@@ -35,8 +38,10 @@ func newMetrics(a *app) *collector {
 	m := &collector{app: a}
 	m.engine()
 	m.flow()
+	m.delivery()
 	m.mail()
 	m.experiments()
+	m.activations()
 	return m
 }
 
@@ -131,11 +136,56 @@ func (m *collector) flow() {
 	}, prometheus.CounterValue)
 }
 
+// delivery declares how effects leave, what holds the watermark, and which limits were
+// reached. Targets and sources come from the configuration.
+func (m *collector) delivery() {
+	e, c := m.app.engine, m.app.pipeline.Counters
+	m.add("millrace_watermark_held_seconds", "How far the source that holds the watermark is behind the one that is ahead.", []string{"source"}, func(send func(float64, ...string)) {
+		if r := e.Stats().Watermarks; r.Holding != "" {
+			send(float64(r.HeldMillis)/1000, r.Holding)
+		}
+	}, prometheus.GaugeValue)
+	each := func(name, help, label string, counts func() map[string]uint64) {
+		m.add(name, help, []string{label}, func(send func(float64, ...string)) {
+			for value, n := range counts() {
+				send(float64(n), value)
+			}
+		}, prometheus.CounterValue)
+	}
+	each("millrace_events_too_late_total", "Events later than allowed_lateness, by source.", "source", c.TooLate)
+	each("millrace_notices_total", "Webhooks taken and messages published, by target.", "via", c.Notices)
+	each("millrace_outbox_given_up_total", "Effects that went to the dead letters, by reason.", "reason", func() map[string]uint64 { return e.Delivery().GivenUp })
+	breaker := func(name, help string, kind prometheus.ValueType, value func(f *engine.BreakerFigures) float64) {
+		m.add(name, help, []string{"target"}, func(send func(float64, ...string)) {
+			all := e.Delivery().Breakers
+			for i := range all {
+				send(value(&all[i]), all[i].Target)
+			}
+		}, kind)
+	}
+	breaker("millrace_breaker_state", "0 while calls pass, 1 while none does, 2 while a few are tried.", prometheus.GaugeValue,
+		func(f *engine.BreakerFigures) float64 { return float64(f.State) })
+	breaker("millrace_breaker_opened_total", "Times a target's breaker opened.", prometheus.CounterValue,
+		func(f *engine.BreakerFigures) float64 { return float64(f.Opened) })
+	breaker("millrace_breaker_failed_total", "Calls at which the target failed.", prometheus.CounterValue,
+		func(f *engine.BreakerFigures) float64 { return float64(f.Failed) })
+	breaker("millrace_breaker_rejected_total", "Calls that a breaker did not let pass.", prometheus.CounterValue,
+		func(f *engine.BreakerFigures) float64 { return float64(f.Rejected) })
+	each("millrace_limit_reached_total", "Times a limit was reached.", "limit", func() map[string]uint64 {
+		d, w := e.Delivery(), e.Stats().Watermarks
+		return map[string]uint64{
+			"outbox": d.Stopped, "outbox_memory": d.Overflows, "outbox_rate": d.Paced, "breaker_targets": d.Evicted,
+			"watermark_sources": w.Shared,
+		}
+	})
+}
+
 // mail declares what the way out counts.
 func (m *collector) mail() {
 	c := m.app.pipeline.Counters
 	m.counter("millrace_emails_total", "Mails that a server accepted.", func() float64 { return float64(c.Mails.Load()) })
 	m.counter("millrace_generate_fallback_total", "Mails with a written subject because the model was slow or failed.", func() float64 { return float64(c.Fallbacks.Load()) })
+	m.content()
 	m.counter("millrace_email_unknown_total", "Mails whose final dot left without an answer.", func() float64 { return float64(m.app.sender.Stats().Unknown) })
 	if m.app.s.http == "" {
 		return
@@ -206,4 +256,57 @@ func (m *collector) experiments() {
 			}
 			send(stopped, f.Experiment, a.Name)
 		})
+}
+
+// activations declares what the versions of the pipelines count.
+func (m *collector) activations() {
+	t := m.app.acts
+	m.add("millrace_activations_total", "Versions of the pipelines that were asked for since start, by what came of them.", []string{"result"}, func(send func(float64, ...string)) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		send(float64(t.applied), "applied")
+		send(float64(t.refused), "refused")
+		send(float64(t.ignored), "ignored")
+	}, prometheus.CounterValue)
+	m.add("millrace_pipeline_version", "Number of the version of the pipelines that runs.", nil, func(send func(float64, ...string)) {
+		send(float64(t.current().version.Number))
+	}, prometheus.GaugeValue)
+	m.add("millrace_activation_pause_seconds", "How long the engine stood still at the last activation.", nil, func(send func(float64, ...string)) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		send(t.pause.Seconds())
+	}, prometheus.GaugeValue)
+	m.add("millrace_timers_orphaned_total", "Timers that came due when their operator was gone, and did nothing.", nil, func(send func(float64, ...string)) {
+		send(float64(m.app.engine.Stats().Orphans))
+	}, prometheus.CounterValue)
+}
+
+// content declares what the writers count.
+func (m *collector) content() {
+	m.add("millrace_content_lines_total", "Lines of mails, by part and by what came of them: the model's, or a written one and why.", []string{"part", "result"}, func(send func(float64, ...string)) {
+		m.app.content.Each(func(c operators.ContentCount, n uint64) {
+			if c.Part != "" {
+				send(float64(n), c.Part, c.Result)
+			}
+		})
+	}, prometheus.CounterValue)
+	m.add("millrace_content_refused_total", "Candidates that the guard refused, by reason.", []string{"reason"}, func(send func(float64, ...string)) {
+		m.app.content.Each(func(c operators.ContentCount, n uint64) {
+			if c.Part == "" {
+				send(float64(n), c.Result)
+			}
+		})
+	}, prometheus.CounterValue)
+	m.add("millrace_content_fairness_ratio", "Lowest share of mails with an offer among the groups of a trait over the highest; below .8 is an alarm.", []string{"trait"}, func(send func(float64, ...string)) {
+		for _, trait := range content.FairnessTraits() {
+			if ratio, ok := m.app.content.Fairness.Ratio(trait, m.app.content.Now()); ok {
+				send(ratio, trait)
+			}
+		}
+	}, prometheus.GaugeValue)
+	m.add("millrace_content_external_refused_total", "Answers of the model outside that were not taken, by reason.", []string{"reason"}, func(send func(float64, ...string)) {
+		for _, reason := range content.ExternalReasons() {
+			send(float64(m.app.models.refused(reason)), reason)
+		}
+	}, prometheus.CounterValue)
 }

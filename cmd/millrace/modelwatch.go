@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"sync"
 	"time"
 
 	"millrace/operators/content"
@@ -12,6 +14,7 @@ import (
 // modelWatch puts the version that a registry names in place in running writers. Mails
 // that are being written keep the model they began with, so nothing waits.
 type modelWatch struct {
+	mu       sync.Mutex
 	registry *lstm.Registry
 	writers  []*content.Writer // those without a model stay without
 	log      *slog.Logger
@@ -25,6 +28,8 @@ const modelWatchEvery = 2 * time.Second
 // look takes the version in use, if it is another one than at the last look. One that
 // cannot be taken is logged, and the model in place stays.
 func (m *modelWatch) look() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	version, err := m.registry.Current(content.ModelName)
 	if err != nil {
 		m.complain("registry", err)
@@ -53,6 +58,34 @@ func (m *modelWatch) look() {
 		return
 	}
 	m.log.Info("subject model in use", "version", lstm.VersionOf(content.ModelName, file))
+}
+
+// add takes writers in that a new version of the pipelines brings, and gives them the
+// model in use.
+func (m *modelWatch) add(writers []*content.Writer) {
+	m.mu.Lock()
+	m.writers = append(m.writers, writers...)
+	m.tried = "(none)"
+	m.mu.Unlock()
+	m.look()
+}
+
+// refused is how many answers of models outside were not taken for a reason.
+func (m *modelWatch) refused(reason string) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := uint64(0)
+	for _, w := range m.writers {
+		n += w.ExternalRefused(reason)
+	}
+	return n
+}
+
+// remove lets go of writers that nothing refers to any more.
+func (m *modelWatch) remove(writers []*content.Writer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.writers = slices.DeleteFunc(m.writers, func(w *content.Writer) bool { return slices.Contains(writers, w) })
 }
 
 // complain logs a registry that cannot be read, once until something changes.

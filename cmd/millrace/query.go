@@ -88,6 +88,9 @@ func (p *profileView) text(w io.Writer) {
 			fmt.Fprintf(w, "  %3d × %-40s %s\n", l.Quantity, l.Name, l.Price)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
+		fmt.Fprintf(w, "\nfield %s: %v\n", name, p.Fields[name])
+	}
 	weights(w, "categories", p.Categories)
 	weights(w, "brands", p.Brands)
 	if len(p.Viewed) > 0 {
@@ -166,6 +169,7 @@ func (y *whyView) text(w io.Writer) {
 		if d.Subject != "" {
 			fmt.Fprintf(w, "         subject %q (%s)\n", d.Subject, d.Model)
 		}
+		writtenText(w, d.Written)
 		for _, l := range d.Items {
 			fmt.Fprintf(w, "         %3d × %-40s %s\n", l.Quantity, l.Name, l.Price)
 		}

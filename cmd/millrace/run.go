@@ -39,6 +39,7 @@ func addSettings(cmd *cobra.Command, s *settings) {
 	f.DurationVar(&s.logAge, "log-max-age", 0, "how long the log keeps messages (default: for ever)")
 	f.Int64Var(&s.reserve, "disk-reserve", 512<<20, "bytes to leave free on the disk: below it the ingest answers 503 and commits wait")
 	f.Int64Var(&s.memory, "memory", 0, "bytes of memory to stay below, if it can be done (default: three quarters of what there is)")
+	f.IntVar(&s.workers, "workers", 0, "goroutines that run the graph, rounded down to a power of two (default: 1 on fewer than four processors, else half of them); what comes of it is the same")
 	f.DurationVar(&s.drain, "drain", 20*time.Second, "how long to wait at the end for mails under way")
 	f.BoolVar(&s.acceptGap, "accept-gap", false, "go on although the log is not the one that was read: events may be missing")
 }
@@ -57,6 +58,9 @@ func checkSettings(s *settings) error {
 	}
 	if s.memory < 0 {
 		return &exitError{exitUsage, fmt.Errorf("--memory: want bytes, got %d", s.memory)}
+	}
+	if s.workers < 0 {
+		return &exitError{exitUsage, fmt.Errorf("--workers: want a number of goroutines, got %d", s.workers)}
 	}
 	if s.drain <= 0 {
 		return &exitError{exitUsage, fmt.Errorf("--drain: want a time above zero, got %s", s.drain)}
@@ -113,6 +117,7 @@ mails under way (--drain); a second one stops at once. Nothing is lost either wa
 	}
 	addSettings(cmd, &s)
 	cmd.Flags().StringArrayVarP(&s.configs, "config", "c", nil, "pipeline file or directory (repeatable; default: the shipped ones)")
+	cmd.Flags().BoolVar(&s.watch, "watch", false, "take the files of --config when they change, while it runs; those that are wrong are refused")
 	cmd.Flags().BoolVar(&s.once, "once", false, "process what is in the log, fire every timer that is due by the last watermark, and stop")
 	return cmd
 }

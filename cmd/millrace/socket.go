@@ -86,10 +86,11 @@ func (a *app) serveSocket(ctx context.Context, wg *sync.WaitGroup) error {
 
 func (a *app) socketHandler() http.Handler {
 	mux := http.NewServeMux()
-	all := &answers{pipeline: a.pipeline, view: a.engine.View}
+	a.acts.routes(mux)
 	mux.HandleFunc("GET /ask/{what}", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
 		q := question{What: r.PathValue("what"), User: r.URL.Query().Get("user"), Item: r.URL.Query().Get("item"), N: n}
+		all := &answers{pipeline: a.acts.current().pipeline, view: a.engine.View}
 		answer, err := all.ask(q)
 		writeAnswer(w, answer, err)
 	})
@@ -110,6 +111,7 @@ func (a *app) socketHandler() http.Handler {
 		writeAnswer(w, map[string]uint64{"seq": seq}, err)
 	})
 	a.stateAnswers(mux)
+	a.experimentAnswers(mux)
 	return mux
 }
 
@@ -251,5 +253,8 @@ type letterJSON struct {
 // wrapRetry puts a dead letter's event back into an envelope, with the type that the
 // path of its request had said.
 func wrapRetry(d deadLetter) []byte {
+	if d.Operator == letterEffect {
+		return event.AppendRedo(nil, &event.Redo{Kind: d.Type, Body: d.Bytes, Letter: d.Number})
+	}
 	return event.AppendEnvelope(nil, event.Header{ReceivedAt: d.At.UnixMilli(), Source: d.Source}, []event.Item{{Type: d.Type, Raw: d.Bytes}})
 }

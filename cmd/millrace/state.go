@@ -23,7 +23,7 @@ import (
 
 func newState() *cobra.Command {
 	cmd := &cobra.Command{Use: "state", Short: "Look at the state, and back it up while the engine runs"}
-	cmd.AddCommand(newStateLs(), newStateCheckpoint(), newStateRestore())
+	cmd.AddCommand(newStateLs(), newStateGet(), newStateExport(), newStateCheckpoint(), newStateRestore())
 	return cmd
 }
 
@@ -190,6 +190,7 @@ func askState(ctx context.Context, f files, method, path string, into any, read 
 
 // stateAnswers adds what is asked about the state as a whole to the socket.
 func (a *app) stateAnswers(mux *http.ServeMux) {
+	a.exportAnswers(mux)
 	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) {
 		v := a.engine.View()
 		defer v.Close()

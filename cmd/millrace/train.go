@@ -16,16 +16,16 @@ import (
 
 func newTrain() *cobra.Command {
 	var o content.TrainOptions
-	var path, logDir, cell, registry string
+	var path, logDir, cell, registry, own string
 	cmd := &cobra.Command{
 		Use:   "train",
-		Short: "Train the model that writes subject lines",
-		Long: `Train fits the subject model to the corpus that is shipped, checks that it heeds its
+		Short: "Train the model that writes the lines of mails",
+		Long: `Train fits the model to the corpus that is shipped, and the shop's own lines if there are, checks that it heeds its
 condition, and writes it to a file. The shipped model was made by this command. With
 --data-dir the model goes into the registry of that directory instead, where "millrace
 model promote" puts it in use.`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if cell != "lstm" && cell != string(lstm.GRU) {
 				return &exitError{exitUsage, fmt.Errorf("--cell %q, lstm or gru", cell)}
 			}
@@ -34,6 +34,9 @@ model promote" puts it in use.`,
 			}
 			if err := trainable(o); err != nil {
 				return &exitError{exitUsage, err}
+			}
+			if o.Own, err = ownLines(own, registry); err != nil {
+				return err
 			}
 			raw, report, err := trainLogged(cmd, o, logDir)
 			if err != nil {
@@ -57,12 +60,13 @@ model promote" puts it in use.`,
 	}
 	cmd.Flags().StringVarP(&path, "out", "o", "subject.safetensors", "file to write")
 	cmd.Flags().StringVar(&registry, "data-dir", "", "data directory whose registry takes the model, instead of a file")
+	cmd.Flags().StringVar(&own, "corpus", "", "file of lines of the shop's own (default: what \"millrace corpus import\" put into --data-dir)")
 	cmd.Flags().StringVar(&logDir, "log", "", "folder for the learning curves, as TensorBoard event files")
 	cmd.Flags().Uint64Var(&o.Seed, "seed", 0, "seed of the training (default: that of the shipped model)")
 	cmd.Flags().IntVar(&o.Steps, "steps", 0, "steps at most (default: as many as the shipped model took)")
 	cmd.Flags().StringVar(&cell, "cell", "lstm", "kind of cells: lstm or gru")
 	cmd.Flags().BoolVar(&o.Tied, "tied", false, "let the output read the embeddings")
-	cmd.Flags().IntVar(&o.Hidden, "hidden", 0, "cells (default 96)")
+	cmd.Flags().IntVar(&o.Hidden, "hidden", 0, "cells (default 128)")
 	cmd.Flags().Float64Var(&o.Dropout, "dropout", 0, "share of the cells' outputs left out while learning")
 	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "step size at its highest (default .006)")
 	cmd.Flags().Float64Var(&o.Clip, "clip", 0, "longest gradient (default 1)")

@@ -414,7 +414,7 @@ func (s *sim) options(store *state.Store, src engine.Source, final bool) engine.
 		Handlers: map[string]engine.Handler{"note": s.note, "flaky": s.flaky, "mail": s.mail},
 
 		OutOfOrder: time.Duration(s.slack) * time.Millisecond, EpochEvents: 1 + s.rng.IntN(1<<s.rng.IntN(7)),
-		OutboxMax: 1 + s.rng.IntN(30), OutboxOpen: 1 + s.rng.IntN(8), Workers: 1 + s.rng.IntN(4),
+		OutboxMax: 1 + s.rng.IntN(30), OutboxOpen: 1 + s.rng.IntN(8), Workers: 1 + s.rng.IntN(4), Parallel: 1 << s.rng.IntN(3),
 		TimersOpen: 1 + s.rng.IntN(12), Drain: 20 * time.Second, Once: final, LogEnd: s.m.last,
 		Tick: func(ctx context.Context, at int64) error {
 			if err := s.step("tick", true, true); err != nil {

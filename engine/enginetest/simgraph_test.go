@@ -131,12 +131,12 @@ type message struct {
 type acts interface {
 	key() string
 	now() (watermark, newest int64)
-	where() (seq uint64, index uint32, row uint64)
+	where() (seq uint64, index uint32)
 	value(cell int, key string) *value
 	changed(cell int, key string)
 	remove(cell int, key string)
 	timer(due int64, tag string)
-	effect(kind, lane string, body []byte)
+	effect(kind, lane string, body func(row uint64) []byte)
 	send(stage int, key string, m message)
 }
 
@@ -214,10 +214,12 @@ func (o *opSpec) decide(a acts, h uint64, v *value) {
 		return
 	}
 	watermark, newest := a.now()
-	seq, index, row := a.where()
+	seq, index := a.where()
+	id, key, n, sum := o.id, a.key(), v.n, v.sum
 	kind := o.kinds[h>>8%uint64(len(o.kinds))]
-	body := fmt.Appendf(nil, "%s %s n%d s%x w%d m%d @%d/%d #%d", o.id, a.key(), v.n, v.sum, watermark, newest, seq, index, row)
-	a.effect(kind, "l"+strconv.Itoa(int(h>>16&3)), body)
+	a.effect(kind, "l"+strconv.Itoa(int(h>>16&3)), func(row uint64) []byte {
+		return fmt.Appendf(nil, "%s %s n%d s%x w%d m%d @%d/%d #%d", id, key, n, sum, watermark, newest, seq, index, row)
+	})
 }
 
 func (o *opSpec) forward(a acts, s *spec, stage int, m message, h uint64) {
@@ -399,10 +401,8 @@ func (a engineActs) key() string             { return a.c.Key() }
 func (a engineActs) now() (int64, int64)     { return a.c.Watermark(), a.c.Newest() }
 func (a engineActs) timer(d int64, t string) { a.c.SetTimer(d, t) }
 
-func (a engineActs) where() (uint64, uint32, uint64) {
-	seq, index := a.c.Position()
-	return seq, index, a.c.NextRow()
-}
+func (a engineActs) where() (uint64, uint32) { return a.c.Position() }
+
 func (a engineActs) value(cell int, key string) *value { return a.b.cells[cell].value(a.c, key) }
 func (a engineActs) changed(cell int, key string)      { a.b.cells[cell].changed(a.c, key) }
 
@@ -412,5 +412,7 @@ func (a engineActs) remove(cell int, key string) {
 	}
 }
 
-func (a engineActs) effect(kind, lane string, body []byte) { a.c.Effect(kind, lane, body) }
-func (a engineActs) send(to int, key string, m message)    { a.b.stages[to].Send(a.c, key, m) }
+func (a engineActs) effect(kind, lane string, body func(uint64) []byte) {
+	a.c.EffectOf(kind, lane, func(row uint64) ([]byte, error) { return body(row), nil })
+}
+func (a engineActs) send(to int, key string, m message) { a.b.stages[to].Send(a.c, key, m) }

@@ -142,9 +142,7 @@ func (r *reference) send(stage int, key string, m message) {
 func (r *reference) key() string         { return r.at.key }
 func (r *reference) now() (int64, int64) { return r.watermark, r.newest }
 
-func (r *reference) where() (uint64, uint32, uint64) {
-	return r.seq, r.index, uint64(len(r.rows)) + 1
-}
+func (r *reference) where() (uint64, uint32) { return r.seq, r.index }
 
 func (r *reference) value(cell int, key string) *value {
 	p := place{cell, key}
@@ -162,9 +160,9 @@ func (r *reference) timer(due int64, tag string) {
 	r.timers[alarm{due, id + r.at.op, r.at.key, tag}] = true
 }
 
-func (r *reference) effect(kind, lane string, body []byte) {
+func (r *reference) effect(kind, lane string, body func(uint64) []byte) {
 	id := uint64(len(r.rows)) + 1
-	r.rows = append(r.rows, engine.Row{ID: id, Kind: kind, Lane: lane, At: r.watermark, Body: body})
+	r.rows = append(r.rows, engine.Row{ID: id, Kind: kind, Lane: lane, At: r.watermark, Body: body(id)})
 	r.open[id] = true
 }
 

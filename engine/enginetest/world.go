@@ -63,6 +63,9 @@ func OpenWorld(ctx context.Context, o WorldOptions) (*World, error) {
 	return w, nil
 }
 
+// OpenOut opens the stream of what is published for others.
+func (w *World) OpenOut(ctx context.Context) error { return w.Log.OpenOut(ctx, stream.OutOptions{}) }
+
 // Run opens an engine with o, whose Source, Store and LogEnd are the world's, and
 // runs it until Halt.
 func (w *World) Run(ctx context.Context, o engine.Options) error {

@@ -76,6 +76,7 @@ type Log struct {
 	bulk jetstream.JetStream // PublishAsync
 	str  jetstream.Stream
 	dead jetstream.Stream
+	out  string // name of the stream of what is published for others; see OpenOut
 
 	window window
 

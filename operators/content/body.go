@@ -1,6 +1,7 @@
 package content
 
 import (
+	"cmp"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -78,11 +79,11 @@ func isColour(s string) bool {
 // write renders both parts. The subject and everything of the request is text from
 // outside: it is cleaned first, and all of it escaped for the HTML part, since the
 // template engine escapes nothing.
-func (b *body) write(r Request, t task, subject string) (htmlPart, text string, err error) {
-	plain := b.bindings(r, t, subject, func(address string) string { return address })
+func (b *body) write(r Request, t task, d event.Draft) (htmlPart, text string, err error) {
+	plain := b.bindings(r, t, &d, func(address string) string { return address })
 	linked := plain
 	if r.Link != nil {
-		linked = b.bindings(r, t, subject, r.Link)
+		linked = b.bindings(r, t, &d, r.Link)
 	}
 	linked["pixel"] = webURL(r.Pixel)
 	escaped, ok := escape(linked).(map[string]any)
@@ -129,7 +130,7 @@ func escape(v any) any {
 }
 
 // bindings are what the templates fill in. link is asked about each address of the shop.
-func (b *body) bindings(r Request, t task, subject string, link func(string) string) map[string]any {
+func (b *body) bindings(r Request, t task, d *event.Draft, link func(string) string) map[string]any {
 	to := func(address string) string {
 		if address = webURL(address); address == "" {
 			return ""
@@ -137,12 +138,8 @@ func (b *body) bindings(r Request, t task, subject string, link func(string) str
 		return webURL(link(address))
 	}
 	lang := t.cond.language
-	words := b.words[lang]
-	kind, ok := words[t.cond.kind]
-	if !ok || t.cond.kind == "general" {
-		kind = words[otherKind]
-	}
-	general := words["general"]
+	kind, general := b.kind(&t.cond), b.words[lang]["general"]
+	design := r.Design.withDefaults()
 	shop := clean(r.ShopName, 60)
 	put := func(s, name, value string) string { return strings.ReplaceAll(s, name, value) }
 	hello := general["hello_plain"]
@@ -155,7 +152,7 @@ func (b *body) bindings(r Request, t task, subject string, link func(string) str
 		target = shopURL
 	}
 	items := b.cards(r, lang, r.Items, itemsShown, to)
-	recommended := b.cards(r, lang, r.Recommended, recommendedShown, to)
+	recommended := b.cards(r, lang, r.Recommended, design.Products, to)
 	more, title := "", general["recommended_plain"]
 	if n := len(r.Items) - len(items); n > 0 {
 		more = put(general["more"], "{n}", strconv.Itoa(n))
@@ -169,17 +166,48 @@ func (b *body) bindings(r Request, t task, subject string, link func(string) str
 	}
 	return map[string]any{
 		"lang": map[string]string{"en": "en", "zh": "zh-Hans"}[lang], "font": font(lang), "accent": b.accent,
-		"subject": subject, "preheader": kind["intro"], "shop": shop, "shop_url": shopURL,
-		"heading": kind["heading"], "hello": hello, "intro": kind["intro"],
+		"subject": d.Subject, "preheader": cmp.Or(d.Preheader, kind["intro"]), "shop": shop, "shop_url": shopURL,
+		"heading": kind["heading"], "hello": hello, "intro": d.Opening, "sentence": d.Sentence,
+		"blocks": anys(design.Blocks), "hero": items[:min(len(items), 1)], "hero_size": min(len(items), 1),
 		"items": items, "items_size": len(items), "more": more, "total": total,
-		"button": kind["button"], "button_url": target,
+		"button": cmp.Or(d.Action, kind["button"]), "button_url": target,
 		"recommended": recommended, "recommended_size": len(recommended), "recommended_title": title,
-		"rest": make([]any, recommendedShown-len(recommended)),
+		"rows": rowsOf(recommended),
 		"why":  put(kind["why"], "{shop}", shop), "unsubscribe": webURL(r.UnsubscribeURL),
 		"note": clean(r.Note, 120), "sent_by": put(general["sent_by"], "{shop}", shop),
 		"words": map[string]any{"total": general["total"],
 			"unsubscribe": general["unsubscribe"], "unsubscribe_lead": general["unsubscribe_lead"]},
 	}
+}
+
+// kind are the written words of a mail.
+func (b *body) kind(c *condition) map[string]string {
+	words := b.words[c.language]
+	kind, ok := words[c.kind]
+	if !ok || c.kind == "general" {
+		return words[otherKind]
+	}
+	return kind
+}
+
+// anys is a list as the templates take it.
+func anys(list []string) []any {
+	out := make([]any, len(list))
+	for i, s := range list {
+		out[i] = s
+	}
+	return out
+}
+
+// rowsOf puts cards into rows of three, the last one filled up with gaps.
+func rowsOf(cards []any) []any {
+	var out []any
+	for len(cards) > 0 {
+		n := min(len(cards), recommendedShown)
+		out = append(out, map[string]any{"items": cards[:n], "rest": make([]any, recommendedShown-n)})
+		cards = cards[n:]
+	}
+	return out
 }
 
 // totalled reports whether the value of a mail of this kind is the sum of its items.
@@ -206,7 +234,7 @@ func (b *body) cards(r Request, lang string, items []event.CartItem, most int, t
 		out = append(out, map[string]any{
 			"name": name, "title": glued(name), "category": capital(category), "price": price,
 			"url": to(it.URL), "image": webURL(it.ImageURL), "initial": initial(category, name),
-			"tint": tint, "shade": shade, "first": len(out) == 0, "count": count, "sum": sum,
+			"tint": tint, "shade": shade, "first": len(out)%recommendedShown == 0, "count": count, "sum": sum,
 		})
 	}
 	return out

@@ -20,7 +20,7 @@ func TestBody(t *testing.T) {
 	d := write(t, w, r)
 	for _, part := range []string{d.HTML, d.Text} {
 		for _, want := range []string{"Millrace Goods", "Your cart is still here", "Hello Ada,", "Cast Iron Pan", "£49.90",
-			"Linen Tea Towel", "£12.45", "£74.80", "Back to my cart", "https://shop.example/p1", "Oak Chopping Board", "Herb Garden Kit",
+			"Linen Tea Towel", "£12.45", "£74.80", d.Action, d.Opening, d.Sentence, "https://shop.example/p1", "Oak Chopping Board", "Herb Garden Kit",
 			"Unsubscribe", "because you left items in your cart", "made from synthetic carts"} {
 			if !strings.Contains(part, want) {
 				t.Errorf("%q is missing in:\n%s", want, part)

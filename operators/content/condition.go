@@ -9,12 +9,15 @@ import (
 // condition is what a subject is written for. It becomes the vector the network
 // reads.
 type condition struct {
+	part      Part
 	kind      string
+	tone      Tone
 	category  string // canonical, or ""
 	language  string
 	returning bool // has bought before
 	fresh     bool // is known not to have
 	last      bool // the stock of the item is known to be one
+	replies   bool // answers to the mail are read by people
 	value     string
 	has       [slotCount]bool // the slot has a value
 	want      [slotCount]bool // the slot must be used
@@ -40,11 +43,14 @@ func features() []string {
 	for _, l := range languages() {
 		out = append(out, "language:"+l)
 	}
-	out = append(out, "returning", "new", "value:low", "value:high", "last")
+	out = append(out, "returning", "new", "value:low", "value:high", "last", "replies")
 	for s := range slotCount {
 		out = append(out, "has:"+s.String(), "want:"+s.String())
 	}
-	return out
+	for _, p := range Parts() {
+		out = append(out, "part:"+p.String())
+	}
+	return append(out, "tone:"+string(Calm), "tone:"+string(Playful))
 }
 
 func featureList() string {
@@ -81,10 +87,16 @@ func (c condition) vector(out []float32) {
 	flag(c.value == valueLow)
 	flag(c.value == valueHigh)
 	flag(c.last)
+	flag(c.replies)
 	for s := range slotCount {
 		flag(c.has[s])
 		flag(c.want[s])
 	}
+	for _, p := range Parts() {
+		flag(p == c.part)
+	}
+	flag(c.tone == Calm)
+	flag(c.tone == Playful)
 }
 
 // languageOf returns the language of the corpus for a BCP 47 tag: Chinese readers get

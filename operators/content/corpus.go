@@ -18,7 +18,7 @@ var corpusFiles embed.FS
 // they stand in the condition.
 func Kinds() []string {
 	return []string{"cart", "browse", "search", "checkout", "price-drop", "back-in-stock",
-		"post-purchase", "review-request", "win-back", "welcome"}
+		"post-purchase", "review-request", "win-back", "welcome", "service"}
 }
 
 // Categories returns the categories the corpus has lines for, in the order in which
@@ -30,18 +30,23 @@ func Categories() []string {
 // languages are the languages the corpus is written in, by file.
 func languages() []string { return []string{"en", "zh"} }
 
-// Line is one subject line of the corpus.
+// Line is one line of the corpus.
 type Line struct {
 	Language string
+	Part     Part
 	Kind     string
-	Category string // "" fits all
-	Tag      string // "", or the kind of customer or value it is for
-	Text     string // with slots
-	Grammar  bool   // expanded from a grammar line
+	Category string  // "" fits all
+	Tag      string  // "", or the kind of customer or value it is for
+	Text     string  // with slots
+	Grammar  bool    // expanded from a grammar line
+	Weight   float32 // what it counts in training, 0 as 1: more for a line of the shop that was clicked more
 }
 
-// tags are the marks a section may carry behind its kind.
-func tags() []string { return []string{"returning", "new", "high", "low", "last"} }
+// tags are the marks a section may carry behind its kind. Replies is of lines that
+// promise an answer, the last two are tones.
+func tags() []string {
+	return []string{"returning", "new", "high", "low", "last", "replies", string(Calm), string(Playful)}
+}
 
 // section is a headed list of lines, the form of all files of the corpus.
 type section struct {
@@ -71,34 +76,71 @@ func sections(text string) ([]section, error) {
 
 // Corpus returns every line of the corpus, grammar lines expanded, without repeats,
 // in the order of the files.
-func Corpus() ([]Line, error) {
+func Corpus() ([]Line, error) { return corpusWith("") }
+
+// corpusWith is the corpus with the lines of a shop behind it.
+func corpusWith(own string) ([]Line, error) {
 	var out []Line
 	for _, lang := range languages() {
-		b, err := corpusFiles.ReadFile("corpus/" + lang + ".txt")
-		if err != nil {
-			return nil, fmt.Errorf("content: read corpus: %w", err)
+		lex := lexicon{}
+		for _, part := range Parts() {
+			text, err := corpusFile(lang, part)
+			if err != nil {
+				return nil, err
+			}
+			lines, err := parseCorpus(lang, part, text, lex)
+			if err != nil {
+				return nil, fmt.Errorf("content: corpus %s %s: %w", lang, part, err)
+			}
+			out = append(out, lines...)
 		}
-		lines, err := parseCorpus(lang, string(b))
-		if err != nil {
-			return nil, fmt.Errorf("content: corpus %s: %w", lang, err)
-		}
-		out = append(out, lines...)
 	}
-	return out, nil
+	if own == "" {
+		return out, nil
+	}
+	added, err := ParseOwn("", strings.NewReader(own))
+	if err != nil {
+		return nil, err
+	}
+	return append(out, added.Lines...), nil
+}
+
+// corpusFile returns the lines of a part in a language, as they are written.
+func corpusFile(lang string, part Part) (string, error) {
+	name := lang
+	if part != Subject {
+		name = part.String() + "-" + lang
+	}
+	b, err := corpusFiles.ReadFile("corpus/" + name + ".txt")
+	if err != nil {
+		return "", fmt.Errorf("content: read corpus: %w", err)
+	}
+	return string(b), nil
 }
 
 // CorpusHash identifies the corpus and the way it is cut into tokens. It stands in
 // every model trained on it.
-func CorpusHash() (string, error) {
+func CorpusHash() (string, error) { return corpusHash("") }
+
+func corpusHash(own string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "tokenizer %d\n", tokenizerVersion)
-	for _, name := range append(languages(), "words-zh") {
-		b, err := corpusFiles.ReadFile("corpus/" + name + ".txt")
-		if err != nil {
-			return "", fmt.Errorf("content: read corpus: %w", err)
+	for _, lang := range languages() {
+		for _, part := range Parts() {
+			text, err := corpusFile(lang, part)
+			if err != nil {
+				return "", err
+			}
+			fmt.Fprintf(h, "%s %s %d\n%s", lang, part, len(text), text)
 		}
-		fmt.Fprintf(h, "%s %d\n", name, len(b))
-		h.Write(b)
+	}
+	words, err := corpusFiles.ReadFile("corpus/words-zh.txt")
+	if err != nil {
+		return "", fmt.Errorf("content: read corpus: %w", err)
+	}
+	fmt.Fprintf(h, "words %d\n%s", len(words), words)
+	if own != "" {
+		fmt.Fprintf(h, "own %d\n%s", len(own), own)
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
@@ -118,24 +160,14 @@ func (a alternatives) longest() int {
 	return n
 }
 
-func parseCorpus(lang, text string) ([]Line, error) {
+// parseCorpus reads a file of the corpus. What it says of the lexicon is added to lex.
+func parseCorpus(lang string, part Part, text string, lex lexicon) ([]Line, error) {
 	secs, err := sections(text)
 	if err != nil {
 		return nil, err
 	}
-	lex := lexicon{}
 	var out []Line
 	seen := map[Line]bool{}
-	add := func(l Line) error {
-		if err := checkLine(l.Text); err != nil {
-			return err
-		}
-		if !seen[l] {
-			seen[l] = true
-			out = append(out, l)
-		}
-		return nil
-	}
 	for _, s := range secs {
 		if len(s.head) == 2 && s.head[0] == "lexicon" {
 			if err := lex.add(s); err != nil {
@@ -143,13 +175,22 @@ func parseCorpus(lang, text string) ([]Line, error) {
 			}
 			continue
 		}
-		lines, err := expand(lang, s, lex)
+		base, grammar, err := headOf(s.head)
+		if err != nil {
+			return nil, err
+		}
+		base.Language, base.Part = lang, part
+		lines, err := expand(base, grammar, s.lines, lex, false)
 		if err != nil {
 			return nil, err
 		}
 		for _, l := range lines {
-			if err := add(l); err != nil {
+			if err := checkLine(l.Text); err != nil {
 				return nil, err
+			}
+			if !seen[l] {
+				seen[l] = true
+				out = append(out, l)
 			}
 		}
 	}
@@ -174,80 +215,102 @@ func (x lexicon) add(s section) error {
 	return nil
 }
 
-// expand returns the lines of a section: as they stand, or once for each category.
-// The alternatives of the lexicon take turns, so that each is learnt in some lines.
-func expand(lang string, s section, lex lexicon) ([]Line, error) {
-	if len(s.head) == 0 || len(s.head) > 2 || !slices.Contains(Kinds(), s.head[0]) {
-		return nil, fmt.Errorf("section %q, want a kind and at most one category or tag", s.head)
+// headOf reads what a section says of its lines: a kind, and behind it a category or *,
+// and a tag.
+func headOf(head []string) (base Line, grammar bool, err error) {
+	if len(head) == 0 || len(head) > 3 || !slices.Contains(Kinds(), head[0]) {
+		return base, false, fmt.Errorf("section %q, want a kind, and behind it at most one category and one tag", head)
 	}
-	base := Line{Language: lang, Kind: s.head[0]}
+	base.Kind = head[0]
+	for _, mark := range head[1:] {
+		switch {
+		case mark == "*" && base.Category == "" && !grammar:
+			grammar = true
+		case slices.Contains(Categories(), mark) && base.Category == "" && !grammar:
+			base.Category = mark
+		case slices.Contains(tags(), mark) && base.Tag == "":
+			base.Tag = mark
+		default:
+			return base, false, fmt.Errorf("section %q: %q is neither a category nor a tag, or one too many", head, mark)
+		}
+	}
+	return base, grammar, nil
+}
+
+// expand returns the lines of a section: as they stand, or once for each category.
+// The alternatives of the lexicon take turns, so that each is learnt in some lines; with
+// all they all stand in every line.
+func expand(base Line, grammar bool, lines []string, lex lexicon, all bool) ([]Line, error) {
 	var out []Line
-	switch {
-	case len(s.head) == 2 && s.head[1] == "*":
-		for i, text := range s.lines {
-			for j, c := range Categories() {
-				t, err := fill(text, lex[c], i+j)
+	for i, text := range lines {
+		if !grammar {
+			l := base
+			l.Text = text
+			out = append(out, l)
+			continue
+		}
+		for j, c := range Categories() {
+			turns := []int{i + j}
+			if all {
+				turns = turns[:0]
+				for turn := range lex[c].longest() {
+					turns = append(turns, turn)
+				}
+			}
+			for _, turn := range turns {
+				t, err := fill(text, lex[c], turn)
 				if err != nil {
 					return nil, fmt.Errorf("category %s: %w", c, err)
 				}
-				out = append(out, Line{Language: lang, Kind: base.Kind, Category: c, Text: t, Grammar: true})
+				l := base
+				l.Category, l.Text, l.Grammar = c, t, true
+				out = append(out, l)
 			}
 		}
-		return out, nil
-	case len(s.head) == 2 && slices.Contains(Categories(), s.head[1]):
-		base.Category = s.head[1]
-	case len(s.head) == 2 && slices.Contains(tags(), s.head[1]):
-		base.Tag = s.head[1]
-	case len(s.head) == 2:
-		return nil, fmt.Errorf("section %q: %q is neither a category nor a tag", s.head, s.head[1])
-	}
-	for _, text := range s.lines {
-		l := base
-		l.Text = text
-		out = append(out, l)
 	}
 	return out, nil
 }
 
 // everyAlternative returns the lines of the corpus with each grammar line in every wording
 // that the lexicon gives it: what the network may well put together.
-func everyAlternative() ([]Line, error) {
+func everyAlternative(own string) ([]Line, error) {
 	var out []Line
 	for _, lang := range languages() {
-		b, err := corpusFiles.ReadFile("corpus/" + lang + ".txt")
-		if err != nil {
-			return nil, fmt.Errorf("content: read corpus: %w", err)
-		}
-		secs, err := sections(string(b))
-		if err != nil {
-			return nil, err
-		}
 		lex := lexicon{}
-		for _, s := range secs {
-			if len(s.head) == 2 && s.head[0] == "lexicon" {
-				if err := lex.add(s); err != nil {
-					return nil, err
-				}
-				continue
+		for _, part := range Parts() {
+			text, err := corpusFile(lang, part)
+			if err != nil {
+				return nil, err
 			}
-			for _, text := range s.lines {
-				if len(s.head) < 2 || s.head[1] != "*" {
-					out = append(out, Line{Language: lang, Text: text})
+			secs, err := sections(text)
+			if err != nil {
+				return nil, err
+			}
+			for _, s := range secs {
+				if len(s.head) == 2 && s.head[0] == "lexicon" {
+					if err := lex.add(s); err != nil {
+						return nil, err
+					}
 					continue
 				}
-				for _, c := range Categories() {
-					for turn := range lex[c].longest() {
-						t, err := fill(text, lex[c], turn)
-						if err != nil {
-							return nil, err
-						}
-						out = append(out, Line{Language: lang, Text: t})
-					}
+				base, grammar, err := headOf(s.head)
+				if err != nil {
+					return nil, err
 				}
+				base.Language, base.Part = lang, part
+				lines, err := expand(base, grammar, s.lines, lex, true)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, lines...)
 			}
 		}
 	}
-	return out, nil
+	if own == "" {
+		return out, nil
+	}
+	added, err := ParseOwn("", strings.NewReader(own))
+	return append(out, added.Lines...), err
 }
 
 // fill puts words of the lexicon into a grammar line; a word that begins the line

@@ -33,17 +33,20 @@ func TestCorpus(t *testing.T) {
 	cells := map[cell]int{}
 	written, most := 0, 0
 	for _, l := range lines {
-		if texts[l.Language+l.Text] {
+		if texts[l.Part.String()+l.Language+l.Kind+l.Text] {
 			t.Errorf("%q stands in the corpus twice", l.Text)
 		}
-		texts[l.Language+l.Text] = true
-		cells[cell{l.Language, l.Kind, l.Category}]++
+		texts[l.Part.String()+l.Language+l.Kind+l.Text] = true
+		if l.Part == Subject {
+			cells[cell{l.Language, l.Kind, l.Category}]++
+		}
 		if !l.Grammar {
 			written++
 		}
-		most = max(most, len(v.words.tokenize(l.Language, l.Text)))
-		if n := utf8.RuneCountInString(l.Text); n > 70 {
-			t.Errorf("%q is %d runes long", l.Text, n)
+		steps := len(v.words.tokenize(l.Language, l.Text))
+		most = max(most, steps)
+		if n := utf8.RuneCountInString(l.Text); n > l.Part.runes() || l.Part == Subject && n > 70 || steps > l.Part.steps()-2 {
+			t.Errorf("%q is %d runes and %d tokens long", l.Text, n, steps)
 		}
 	}
 	for _, lang := range languages() {
@@ -101,7 +104,7 @@ func TestTokenize(t *testing.T) {
 func TestParseCorpusRefuses(t *testing.T) {
 	f := func(text, want string) {
 		t.Helper()
-		_, err := parseCorpus("en", text)
+		_, err := parseCorpus("en", Subject, text, lexicon{})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Fatalf("%q: got %v, want %q", text, err, want)
 		}

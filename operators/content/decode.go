@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"millrace/operators/event"
 	"millrace/operators/lstm"
 )
 
@@ -24,7 +25,9 @@ const (
 	candidates  = 4    // sound lines to choose from, where there is something to choose by
 	unsound     = 3    // after so many surviving lines of which none is sound, no more are drawn
 	attempts    = 8    // lines drawn for them; then the likeliest ones are searched for
-	tokensMax   = 16   // the longest line of the corpus has 12
+	attemptsNew = 16   // likewise, for somebody who got lines before
+	tokensMax   = 16   // of a subject; the longest one of the corpus has 12
+	stepsMost   = 48   // of any line
 	massLeast   = 0.02 // below it the masks fight the network, and the line would not be one
 )
 
@@ -38,6 +41,7 @@ type decoder struct {
 	allow   []bool // scratch, by token
 	picks   []pick // scratch
 	ids     []int32
+	wide    bool    // lines begin in less likely ways, for somebody who got the likely ones
 	mass    float64 // massLeast, or less in tests of the masks alone
 
 	likely float64 // log probability per token of the line in ids, but for its first tokens
@@ -46,6 +50,7 @@ type decoder struct {
 	run   *lstm.Runner
 	beams [2]*lstm.Beam // without and with words that are required, made when first used
 	task  *task         // of the running search
+	place place         // of the line that is being written
 	words [][]int32     // required words as tokens
 }
 
@@ -73,10 +78,17 @@ type task struct {
 	// What the subject is chosen by: nil for a person of whom nothing is known.
 	interests []float64
 	seen      []string
+	hashes    []uint32
+	said      []string // by other parts of the same mail
 	// categories are those that a line may be about, where the condition's is not the only
 	// one; itemCategory is the shop's own of the item that the slots show.
 	categories   []string
 	itemCategory string
+}
+
+// got reports whether the person got a text before.
+func (t *task) got(text string) bool {
+	return slices.Contains(t.seen, text) || slices.Contains(t.hashes, event.HashText(text))
 }
 
 // written is a subject and the line it was filled from.
@@ -112,16 +124,24 @@ func (d *decoder) propose(ctx context.Context, t task) ([]proposal, string) {
 		return nil, why
 	}
 	enough := 1
-	if t.interests != nil || len(t.seen) > 0 {
-		enough = candidates
+	if t.interests != nil || len(t.seen)+len(t.said) > 0 {
+		if enough = candidates; t.cond.part != Subject {
+			enough = 3 // the subject is what is read first; the others cost more to draw
+		}
 	}
 	r := generator(t.seed)
 	var all []proposal
 	sound, found := 0, 0
-	for i := range attempts {
+	draws := attempts
+	if len(t.seen)+len(t.hashes) > 0 {
+		draws = attemptsNew
+	}
+	d.wide = len(t.hashes) > 0 && t.cond.part != Subject
+	for i := range draws {
 		if len(t.categories) > 0 {
 			t.cond.category = t.categories[i%len(t.categories)]
 		}
+		d.place = t.cond.place()
 		t.cond.vector(d.cond)
 		d.state.Start(d.cond)
 		alive, late := d.sample(ctx, t, r)
@@ -136,7 +156,7 @@ func (d *decoder) propose(ctx context.Context, t task) ([]proposal, string) {
 			continue
 		}
 		all = append(all, p)
-		if p.why == "" {
+		if p.why == "" && !t.got(p.subject) {
 			found++
 			if p.likely >= likelyFirst {
 				sound++
@@ -188,11 +208,15 @@ func (d *decoder) check(t task, ids []int32, likely float64) proposal {
 	case p.why != "":
 	case d.stutters(ids):
 		p.why = whyRepeats
-	case t.cond.language == "en" && d.grammar.stumbles(p.line) != "":
+	case t.cond.part == Subject && t.cond.language == "en" && d.grammar.stumbles(p.line) != "":
 		p.why = whyStumbles
+	case !spoken(p.line, t.cond.language):
+		p.why = whyLanguage
+	case !readable(p.line):
+		p.why = whyHard
 	case !d.vocab.finished(ids):
 		p.why = whyUnfinished
-	case !d.vocab.attests(ids):
+	case !d.vocab.attests(&d.place, ids):
 		p.why = whyStrange
 	}
 	for _, word := range d.words {
@@ -210,14 +234,14 @@ func (d *decoder) search(t task, all []proposal) []proposal {
 		kind = 1
 	}
 	if d.beams[kind] == nil {
-		o := lstm.BeamOptions{Begin: tokenBegin, End: tokenEnd, Width: 4, Steps: tokensMax,
+		o := lstm.BeamOptions{Begin: tokenBegin, End: tokenEnd, Width: 4, Steps: stepsMost,
 			Allow: func(ids []int32, allow []bool) { d.constrain(ids, allow) }}
 		if kind == 1 {
 			o.Met, o.Also, o.Width = d.met, d.also, 12 // the beginning that leads to a word may be an unlikely one
 		}
 		d.beams[kind] = d.run.NewBeam(o)
 	}
-	d.task = &t
+	d.task, d.place = &t, t.cond.place()
 	defer func() { d.task = nil }()
 	t.cond.vector(d.cond)
 	for _, h := range d.beams[kind].Search(d.cond) {
@@ -251,7 +275,7 @@ func (d *decoder) constrain(ids []int32, allow []bool) {
 		}
 	}
 	for i := range allow {
-		allow[i] = allow[i] && d.vocab.known.follows(ids, int32(i))
+		allow[i] = allow[i] && d.vocab.known.follows(&d.place, ids, int32(i))
 		if allow[i] && int32(i) != tokenEnd && d.vocab.risky(int32(i), t.banned) && d.completes(int32(i), t) {
 			allow[i] = false
 		}
@@ -350,11 +374,14 @@ func (d *decoder) stutters(ids []int32) bool {
 
 // weighty reports whether a word says something by itself.
 func (d *decoder) weighty(id int32) bool {
-	weight := d.vocab.runes[id]
+	weight, least := d.vocab.runes[id], 2
 	if d.vocab.latin[id] {
 		weight -= 3 // four letters and the space of English say about as much as two characters
 	}
-	return weight >= 2
+	if d.place.part != Subject { // there is room for "your" in both sentences
+		least = 5
+	}
+	return weight >= least
 }
 
 // length is the rendered length of a token.
@@ -380,7 +407,7 @@ func (d *decoder) mask(t task, used [slotCount]bool, length int) {
 	// The first token's space is not rendered, so its length is counted one too high:
 	// the limit is kept, not reached.
 	room := t.limit - length - reserve
-	onlySlots := len(d.ids)+missing >= tokensMax
+	onlySlots := len(d.ids)+missing >= t.cond.part.steps()
 	for i := range d.allow {
 		id := int32(i)
 		if id <= tokenEnd {
@@ -427,7 +454,7 @@ func (d *decoder) draw(t task, logits []float32, r *rand.Rand) (int32, bool) {
 	picks := d.nucleus(logits, best)
 	for len(picks) > 0 {
 		i := choose(picks, r)
-		if !d.completes(picks[i].id, t) {
+		if d.vocab.known.follows(&d.place, d.ids, picks[i].id) && !d.completes(picks[i].id, t) {
 			d.last = float64(logits[picks[i].id]-top) - math.Log(all)
 			return picks[i].id, true
 		}
@@ -439,9 +466,12 @@ func (d *decoder) draw(t task, logits []float32, r *rand.Rand) (int32, bool) {
 // nucleus returns the tokens to choose from, the likeliest first: those not much less
 // likely than the best, and of them the smallest set with most of the probability.
 func (d *decoder) nucleus(logits []float32, best float32) []pick {
-	share, heat := leastShare, temperature
+	share, heat, mass := leastShare, temperature, nucleusMass
 	if len(d.ids) < openTokens {
 		share, heat = openShare, 1
+		if d.wide {
+			share, heat, mass = openShare/10, 2, 0.99
+		}
 	}
 	least := best + float32(math.Log(share))
 	d.picks = d.picks[:0]
@@ -456,7 +486,7 @@ func (d *decoder) nucleus(logits []float32, best float32) []pick {
 	slices.SortFunc(d.picks, func(a, b pick) int { return cmp.Or(cmp.Compare(b.p, a.p), cmp.Compare(a.id, b.id)) })
 	var head float64
 	n := 0
-	for ; n < len(d.picks) && head < nucleusMass*sum; n++ {
+	for ; n < len(d.picks) && head < mass*sum; n++ {
 		head += d.picks[n].p
 	}
 	return d.picks[:n]

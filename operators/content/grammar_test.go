@@ -37,7 +37,7 @@ func TestStumbles(t *testing.T) {
 	}
 	// Nothing that people wrote is refused: the corpus, and the written subjects.
 	for _, l := range corpus(t) {
-		if l.Language == "en" {
+		if l.Language == "en" && l.Part == Subject {
 			f(l.Text, false)
 		}
 	}

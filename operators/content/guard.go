@@ -126,9 +126,8 @@ func readClaims() (claims, error) {
 // without returns b and every claim that is not known to be true under c.
 func (k claims) without(b banned, c condition) banned {
 	out := banned{slices.Clone(b.phrases), b.lasts}
-	known := map[string]bool{"new": c.fresh, "returning": c.returning, "last": c.last, valueLow: c.value == valueLow, valueHigh: c.value == valueHigh}
 	for _, tag := range tags() {
-		if !known[tag] {
+		if !c.holds(tag) {
 			out.add(k[tag].phrases...)
 		}
 	}

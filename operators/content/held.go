@@ -22,7 +22,8 @@ func MeasureHeld(file []byte) (HeldOut, error) {
 	if err != nil {
 		return HeldOut{}, fmt.Errorf("content: %w", err)
 	}
-	hash, err := CorpusHash()
+	own := m.Meta(metaOwn)
+	hash, err := corpusHash(own)
 	if err != nil {
 		return HeldOut{}, err
 	}
@@ -37,7 +38,7 @@ func MeasureHeld(file []byte) (HeldOut, error) {
 	if err != nil {
 		return HeldOut{}, err
 	}
-	lines, err := Corpus()
+	lines, err := corpusWith(own)
 	if err != nil {
 		return HeldOut{}, err
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"millrace/operators/event"
 )
 
 // This file says how well a subject suits the one who gets it: how close its topics are
@@ -28,8 +30,11 @@ const (
 	// subject on topic is up to two nats closer than one off topic.
 	matchWeight = 0.5
 	// repeatCost is what a subject loses that the person got word for word before: more
-	// than being on topic brings, so it is chosen only where all others were sent too.
-	repeatCost   = 1
+	// than being on topic and unlike the rest of the mail brings, so it is chosen only where all others were sent too.
+	repeatCost = 3
+	// saidWeight is what saying again what another part of the mail said costs: a sentence
+	// that shares half its words with the subject loses more than being on topic brings.
+	saidWeight   = 2
 	seenMost     = 20 // of what a person got before
 	interestMost = 64
 )
@@ -80,11 +85,15 @@ func Divergence(p, q []float64) float64 {
 }
 
 // matcher counts the topics of lines. It does not change.
-type matcher struct{ words map[string]wordList }
+type matcher struct {
+	words  map[string]wordList
+	tone   func(text string) float64 // nil where nobody predicts it
+	prefer func(a, b string) float64
+}
 
 func newMatcher() (matcher, error) {
 	k, err := readKeywords()
-	return matcher{k.category}, err
+	return matcher{words: k.category}, err
 }
 
 // topics is the distribution of a line's topics over Topics, smoothed by topicPrior. A
@@ -151,19 +160,14 @@ func bag(text string) map[string]bool {
 // clip bounds the work on a text from outside.
 func clip(text string) string { return text[:min(len(text), 1024)] }
 
-// Candidate is a subject that was considered, as a decision keeps it.
-type Candidate struct {
-	Subject string  `json:"subject"`
-	Chosen  bool    `json:"chosen,omitempty"`
-	LogProb float64 `json:"logprob"`       // of the network, per token behind the opening
-	KL      float64 `json:"kl"`            // Divergence of its topics from the person's interests; 0 where these are unknown
-	Novelty float64 `json:"novelty"`       // 0 to 1
-	Score   float64 `json:"score"`         // what it was chosen by
-	Why     string  `json:"why,omitempty"` // why it was refused; "" for one that only scored less
-}
+// Candidate is a text that was considered, as a decision keeps it.
+type Candidate = event.Candidate
 
-// candidatesMost is how many candidates a decision keeps.
-const candidatesMost = 8
+// How many candidates a decision keeps: of the subject, and of each other part.
+const (
+	candidatesMost = event.WrittenOthersMost
+	othersMost     = 3
+)
 
 // proposal is a line that a decoder proposes for a task.
 type proposal struct {
@@ -189,13 +193,20 @@ func (m matcher) judge(all []proposal, t task) (int, []Candidate) {
 		if t.interests != nil {
 			c.KL = Divergence(t.interests, m.topics(p.line, t.itemCategory))
 		}
+		if slices.Contains(t.hashes, event.HashText(p.subject)) {
+			c.Novelty = 0
+		}
 		c.Score = c.Novelty - matchWeight*c.KL
-		if len(t.seen) > 0 && c.Novelty == 0 {
+		if len(t.said) > 0 {
+			c.Score -= saidWeight * (1 - novelty(p.subject, t.said))
+		}
+		if len(t.seen)+len(t.hashes) > 0 && c.Novelty == 0 {
 			c.Score -= repeatCost
 		}
 		if c.Why == "" && p.likely < min(likelyFirst, likeliest) {
 			c.Why = whyUnlikely
 		}
+		m.predict(&c, all, i, t)
 		out[i] = c
 		if c.Why == "" && (best < 0 || c.Score > out[best].Score) {
 			best = i
@@ -207,18 +218,56 @@ func (m matcher) judge(all []proposal, t task) (int, []Candidate) {
 	return best, out
 }
 
-// keep bounds what a decision keeps: the chosen one, and of the others the first.
-func keep(all []Candidate) []Candidate {
-	at := slices.IndexFunc(all, func(c Candidate) bool { return c.Chosen })
-	if at >= candidatesMost {
-		all[candidatesMost-1] = all[at]
+// What a prediction weighs beside novelty: both predictors are right somewhat more often
+// than a coin, so neither may outweigh being on topic.
+const (
+	toneWeight  = 0.1
+	clickWeight = 0.5
+)
+
+// predict adds what the tone and the clicks that are predicted for a text are worth. Clicks
+// are those over the other candidates, and of subjects only.
+func (m matcher) predict(c *Candidate, all []proposal, i int, t task) {
+	if c.Why != "" {
+		return
 	}
-	all = all[:min(len(all), candidatesMost)]
+	if m.tone != nil {
+		if x := m.tone(c.Subject); !math.IsNaN(x) {
+			c.Tone = min(max(x, -1), 1)
+			c.Score += toneWeight * c.Tone
+		}
+	}
+	if m.prefer == nil || t.cond.part != Subject {
+		return
+	}
+	var sum float64
+	n := 0
+	for j, other := range all {
+		if j != i && other.why == "" {
+			sum += m.prefer(c.Subject, other.subject)
+			n++
+		}
+	}
+	if n > 0 && !math.IsNaN(sum) {
+		c.Click = min(max(sum/float64(n), 0), 1)
+		c.Score += clickWeight * (c.Click - 0.5)
+	}
+}
+
+// keep bounds what a decision keeps: the chosen one, and of the others the first.
+func keep(all []Candidate, most int) []Candidate {
+	at := slices.IndexFunc(all, func(c Candidate) bool { return c.Chosen })
+	if at >= most {
+		all[most-1] = all[at]
+	}
+	all = all[:min(len(all), most)]
 	for i := range all {
 		c := &all[i]
-		c.Subject = clean(c.Subject, subjectRunesMost)
-		for _, x := range []*float64{&c.LogProb, &c.KL, &c.Novelty, &c.Score} {
-			*x = math.Round(*x*1000) / 1000
+		c.Subject = clean(c.Subject, event.WrittenTextMost)
+		for _, x := range []*float64{&c.LogProb, &c.KL, &c.Novelty, &c.Tone, &c.Click, &c.Score} {
+			if *x = math.Round(*x*1000) / 1000; math.IsNaN(*x) || math.IsInf(*x, 0) {
+				*x = 0 // no number that JSON has
+			}
 		}
 	}
 	return all

@@ -136,7 +136,7 @@ func TestJudge(t *testing.T) {
 		many = append(many, p(fmt.Sprint("Your cart ", i), -.1, "banned"))
 	}
 	_, long := m.judge(append(many, toy), toys)
-	if kept := keep(long); len(kept) != candidatesMost || !kept[candidatesMost-1].Chosen || kept[candidatesMost-1].Subject != toy.line {
+	if kept := keep(long, candidatesMost); len(kept) != candidatesMost || !kept[candidatesMost-1].Chosen || kept[candidatesMost-1].Subject != toy.line {
 		t.Errorf("%+v", kept)
 	}
 }
@@ -272,7 +272,7 @@ func TestUnfinished(t *testing.T) {
 		if got := s.vocab.finished(ids); got != finished {
 			t.Errorf("%q finished: %v", line, got)
 		}
-		if got := s.vocab.attests(ids); got != attested {
+		if got := s.vocab.attests(&place{kind: "cart", category: anyCategory, tags: anyCategory}, ids); got != attested {
 			t.Errorf("%q attested: %v", line, got)
 		}
 	}

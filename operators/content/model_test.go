@@ -99,6 +99,9 @@ func TestKeywordsKnowTheCorpus(t *testing.T) {
 	}
 	foreign, pairs := 0, 0
 	for _, l := range corpus(t) {
+		if l.Part != Subject {
+			continue
+		}
 		if !words.kind[l.Kind].in(l.Text) && !words.category[l.Category].in(l.Text) {
 			t.Errorf("%s %s %s: %q names neither", l.Language, l.Kind, l.Category, l.Text)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // tokenizerVersion changes when the same line gives other tokens.
-const tokenizerVersion = 2
+const tokenizerVersion = 3
 
 // Slot is a place in a subject that is filled by an exact copy from the event.
 type Slot uint8
@@ -23,6 +23,10 @@ const (
 	Product
 	Price
 	Category
+	Shop
+	Was       // the price before it fell
+	Stock     // how many are left, where the shop says so
+	Attribute // what the shop's knowledge says of the product
 	slotCount
 )
 
@@ -37,6 +41,14 @@ func (s Slot) String() string {
 		return "{price}"
 	case Category:
 		return "{category}"
+	case Shop:
+		return "{shop}"
+	case Was:
+		return "{was}"
+	case Stock:
+		return "{stock}"
+	case Attribute:
+		return "{attribute}"
 	default:
 		return "{unknown}"
 	}
@@ -254,56 +266,6 @@ func (v *vocabulary) finished(ids []int32) bool {
 	return v.final == nil || len(ids) > 0 && v.final[ids[len(ids)-1]]
 }
 
-// attested are the runs of three tokens that stand in the corpus in some wording. A line
-// made of them runs from one line of the corpus into another only where both say the
-// same two words, so it seldom comes out as nonsense. It does not change.
-type attested map[[3]int32]bool
-
-// newAttested lists the runs of the build's corpus.
-func newAttested(v *vocabulary) (attested, error) {
-	lines, err := everyAlternative()
-	if err != nil {
-		return nil, err
-	}
-	runs := attested{}
-	for _, l := range lines {
-		ids, err := v.encode(l)
-		if err != nil { // words of no training
-			continue
-		}
-		runs[[3]int32{tokenBegin, ids[0], ids[1]}] = true
-		for i := range len(ids) - 2 {
-			runs[[3]int32(ids[i:])] = true
-		}
-	}
-	return runs, nil
-}
-
-// follows reports whether next may follow ids.
-func (a attested) follows(ids []int32, next int32) bool {
-	if a == nil {
-		return true
-	}
-	before, last := tokenBegin, tokenBegin
-	switch n := len(ids); {
-	case n > 1:
-		before, last = ids[n-2], ids[n-1]
-	case n == 1:
-		last = ids[0]
-	}
-	return a[[3]int32{before, last, next}]
-}
-
-// attests reports whether all runs of a line are attested.
-func (v *vocabulary) attests(ids []int32) bool {
-	for i, id := range ids {
-		if !v.known.follows(ids[:i], id) {
-			return false
-		}
-	}
-	return v.known.follows(ids, tokenEnd)
-}
-
 // word returns the tokens of a word, or of a few, within a line.
 func (v *vocabulary) word(lang, text string) ([]int32, bool) {
 	var out []int32
@@ -396,12 +358,13 @@ func readVocabulary(m *lstm.Model) (*vocabulary, error) {
 		return nil, err
 	}
 	v.words = words
-	hash, err := CorpusHash()
+	own := m.Meta(metaOwn)
+	hash, err := corpusHash(own)
 	if err != nil {
 		return nil, err
 	}
 	if hash == m.Meta(metaCorpus) { // of another corpus nothing is known
-		if v.known, err = newAttested(v); err != nil {
+		if v.known, err = newAttested(v, own); err != nil {
 			return nil, err
 		}
 	}

@@ -2,6 +2,7 @@ package content
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -23,6 +24,7 @@ const (
 	metaShuffled   = "control_shuffled"
 	metaNovel      = "novel"
 	metaFinals     = "finals"
+	metaOwn        = "own" // the lines of a shop, as they were imported
 )
 
 // TrainOptions says how to train the model of subjects. The zero value trains the
@@ -32,6 +34,7 @@ type TrainOptions struct {
 	Steps  int // at most
 	Hidden int
 	Embed  int
+	Own    string // lines of the shop's own, as ParseOwn reads them
 
 	Cell     lstm.Cell
 	Tied     bool
@@ -49,10 +52,10 @@ func (o TrainOptions) withDefaults() TrainOptions {
 		o.Seed = 20
 	}
 	if o.Steps == 0 {
-		o.Steps = 2500 // three quarters of a minute of one core; the first half brings control, the second grammar
+		o.Steps = 4500 // six minutes of one core; the first half brings control, the second grammar
 	}
 	if o.Hidden == 0 {
-		o.Hidden = 96 // the file stays well below 1 MB
+		o.Hidden = 128 // the file stays below 1 MB
 	}
 	if o.Embed == 0 {
 		o.Embed = 32
@@ -84,13 +87,13 @@ const (
 
 // controlLeast is the share of subjects that must name their trigger or category. A
 // model below it is not returned: its loss may look done long before.
-const controlLeast = 0.95
+const controlLeast = 0.9
 
 // Train teaches a model the corpus and checks that it uses its condition. The same
 // options give the same model to the last bit. The progress function, which may be
 // nil, is called after every step.
 func Train(ctx context.Context, o TrainOptions, progress func(step, total int, loss float64)) (*lstm.Model, Report, error) {
-	lines, err := Corpus()
+	lines, err := corpusWith(o.Own)
 	if err != nil {
 		return nil, Report{}, err
 	}
@@ -110,7 +113,7 @@ func train(ctx context.Context, o TrainOptions, lines []Line, progress func(step
 	if err != nil {
 		return nil, Report{}, err
 	}
-	if err := describe(m, v, o.Seed); err != nil {
+	if err := describe(m, v, &o); err != nil {
 		return nil, Report{}, err
 	}
 	finals, err := v.finals(lines)
@@ -120,7 +123,7 @@ func train(ctx context.Context, o TrainOptions, lines []Line, progress func(step
 	m.SetMeta(metaFinals, finals)
 	got, err := lstm.Train(ctx, m, lstm.Schedule{
 		Steps: o.Steps, Seed: o.Seed, Data: lessons.epoch, Progress: progress,
-		Batch: batchLines, Rate: o.Rate, Clip: o.Clip, Dropout: o.Dropout, Buckets: []int{6, 7, 8, 10, 13},
+		Batch: batchLines, Rate: o.Rate, Clip: o.Clip, Dropout: o.Dropout, Buckets: []int{6, 8, 10, 13, 18, 24, 32, stepsMost + 1},
 		Held: held, Patience: o.Patience, Curve: o.Curve,
 	})
 	if err != nil {
@@ -149,19 +152,22 @@ func train(ctx context.Context, o TrainOptions, lines []Line, progress func(step
 }
 
 // describe writes into the model what it takes to use it.
-func describe(m *lstm.Model, v *vocabulary, seed uint64) error {
+func describe(m *lstm.Model, v *vocabulary, o *TrainOptions) error {
 	words, err := v.marshal()
 	if err != nil {
 		return fmt.Errorf("content: encode vocabulary: %w", err)
 	}
-	hash, err := CorpusHash()
+	hash, err := corpusHash(o.Own)
 	if err != nil {
 		return err
 	}
 	m.SetMeta(metaVocabulary, words)
 	m.SetMeta(metaFeatures, featureList())
 	m.SetMeta(metaCorpus, hash)
-	m.SetMeta(metaSeed, strconv.FormatUint(seed, 10))
+	m.SetMeta(metaSeed, strconv.FormatUint(o.Seed, 10))
+	if o.Own != "" {
+		m.SetMeta(metaOwn, o.Own)
+	}
 	return nil
 }
 
@@ -228,7 +234,7 @@ func (l *lessons) epoch(n int) []lstm.Example {
 		}
 		for range 2 {
 			e := example(line, Categories()[r.IntN(len(Categories()))], l.ids[i], r)
-			e.Weight = generalWeight
+			e.Weight = generalWeight * cmp.Or(line.Weight, 1)
 			out = append(out, e)
 		}
 	}
@@ -237,7 +243,7 @@ func (l *lessons) epoch(n int) []lstm.Example {
 
 // example draws the rest of a condition that a line fits.
 func example(l Line, category string, ids []int32, r *rand.Rand) lstm.Example {
-	c := condition{kind: l.Kind, category: category, language: l.Language}
+	c := condition{part: l.Part, kind: l.Kind, category: category, language: l.Language}
 	c.last = l.Tag == "last" || r.IntN(8) == 0 // the other lines fit the last one too
 	switch l.Tag {
 	case "returning":
@@ -251,18 +257,28 @@ func example(l Line, category string, ids []int32, r *rand.Rand) lstm.Example {
 			c.fresh = true
 		}
 	}
+	c.replies = l.Tag == "replies" || r.IntN(2) == 0
 	switch l.Tag {
 	case "high", "low":
 		c.value = l.Tag
 	default:
 		c.value = []string{"", valueLow, valueHigh}[r.IntN(3)]
 	}
+	switch l.Tag {
+	case string(Calm), string(Playful):
+		c.tone = Tone(l.Tag)
+		if l.Tag == string(Playful) && r.IntN(2) == 0 {
+			c.tone = AnyTone
+		}
+	default:
+		c.tone = []Tone{AnyTone, Calm, Playful}[r.IntN(3)]
+	}
 	uses := slotsOf(l.Text)
 	for s := range slotCount {
 		c.has[s] = uses[s] || r.IntN(10) < 7
 		c.want[s] = uses[s] && r.IntN(2) == 0
 	}
-	out := lstm.Example{Tokens: ids, Cond: make([]float32, len(features()))}
+	out := lstm.Example{Tokens: ids, Cond: make([]float32, len(features())), Weight: l.Weight}
 	c.vector(out.Cond)
 	return out
 }

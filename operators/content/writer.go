@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -37,6 +38,14 @@ type Options struct {
 	// Banned are words and phrases that no subject may hold, besides the usual ones of
 	// spam.
 	Banned []string
+	// Knowledge bounds what may be said of the shop and its products.
+	Knowledge Knowledge
+	// Tone predicts how a text sounds, -1 to 1, and Prefer how likely it is that more people
+	// click the first of two subjects. Both may be nil; both must be safe for concurrent use.
+	Tone   func(text string) float64
+	Prefer func(a, b string) float64
+	// External asks a model outside for a text, nil for none. It may fail; see External.
+	External *External
 	// Accent is the colour of buttons, "#rrggbb".
 	Accent string
 }
@@ -81,6 +90,11 @@ type Request struct {
 	Interests []Interest
 	// Seen are subjects that the person got before, oldest first; the last twenty count.
 	Seen []string
+	// SeenHashes are event.HashText of other lines that the person got before.
+	SeenHashes []uint32
+	Tone       Tone
+	Was        event.Money // what the main item cost before its price fell, 0 where that is unknown
+	Design     Design
 }
 
 // Writer writes mails. It is safe for concurrent use.
@@ -88,6 +102,7 @@ type Writer struct {
 	options  Options
 	banned   banned
 	claims   claims
+	policies policies
 	fallback fallback
 	matcher  matcher
 	body     *body
@@ -101,13 +116,25 @@ func New(o Options) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{options: o, banned: newBanned(append(defaultBanned(), o.Banned...)), fallback: fb}
+	w := &Writer{options: o, banned: newBanned(slices.Concat(defaultBanned(), o.Banned, o.Knowledge.Never)), fallback: fb}
 	if w.claims, err = readClaims(); err != nil {
 		return nil, err
+	}
+	if w.policies, err = readPolicies(); err != nil {
+		return nil, err
+	}
+	if err := o.Knowledge.check(); err != nil {
+		return nil, err
+	}
+	for _, name := range w.policies.names() {
+		if !slices.Contains(o.Knowledge.Allow, name) {
+			w.banned.add(w.policies[name].phrases...)
+		}
 	}
 	if w.matcher, err = newMatcher(); err != nil {
 		return nil, err
 	}
+	w.matcher.tone, w.matcher.prefer = o.Tone, o.Prefer
 	if w.body, err = newBody(o.Accent); err != nil {
 		return nil, err
 	}
@@ -151,21 +178,39 @@ func (w *Writer) Write(ctx context.Context, r Request) (event.Draft, error) {
 }
 
 // Choose writes the mail of a decision like Write, and returns the subjects that were
-// considered too, the chosen one and at most seven others: what the decision keeps.
+// considered too, the chosen one and at most seven others.
 func (w *Writer) Choose(ctx context.Context, r Request) (event.Draft, []Candidate, error) {
+	d, written, err := w.Compose(ctx, r)
+	if err != nil {
+		return d, nil, err
+	}
+	return d, written.Lines[0].Others, nil
+}
+
+// Compose writes the mail of a decision like Write, and returns what the decision keeps of
+// it: each part with what else was considered, the subject first.
+func (w *Writer) Compose(ctx context.Context, r Request) (event.Draft, *event.Written, error) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return event.Draft{}, nil, fmt.Errorf("content: write %s mail: %w", clean(r.Kind, 40), ctx.Err())
 	}
 	if webURL(r.UnsubscribeURL) == "" {
 		return event.Draft{}, nil, ErrUnsubscribe
 	}
+	if err := r.Design.Check(); err != nil {
+		return event.Draft{}, nil, err
+	}
 	t := w.task(r)
 	d, considered, err := w.subject(ctx, t, r.Require)
 	if err != nil {
 		return event.Draft{}, nil, err
 	}
-	d.HTML, d.Text, err = w.body.write(r, t, d.Subject)
-	return d, keep(considered), err
+	d.Design = r.Design.Name
+	out := &event.Written{Design: d.Design, Lines: []event.WrittenLine{{Part: Subject.String(), Text: d.Subject, Why: d.Why, Others: keep(considered, candidatesMost)}}}
+	if err := w.parts(ctx, &r, t, &d, out); err != nil {
+		return event.Draft{}, nil, err
+	}
+	d.HTML, d.Text, err = w.body.write(r, t, d)
+	return d, out, err
 }
 
 // Divergence is the divergence, in nats, of a subject's topics from a person's interests,
@@ -190,16 +235,21 @@ func (w *Writer) task(r Request) task {
 	main := mainItem(r.Items)
 	lang := languageOf(r.Language)
 	category := cmp.Or(r.Category, main.Category)
+	know := &w.options.Knowledge
 	t := task{
 		seed: r.DecisionID, limit: w.options.SubjectRunes,
 		cond: condition{
-			kind: r.Kind, category: CanonicalCategory(category), language: lang,
-			returning: r.Returning, fresh: r.New && !r.Returning, last: r.Stock == 1,
+			kind: r.Kind, category: CanonicalCategory(category), language: lang, tone: r.Tone,
+			returning: r.Returning, fresh: r.New && !r.Returning, last: r.Stock == 1, replies: know.Replies,
 			value: band(cmp.Or(r.Value, main.Price), r.Currency),
 		},
 	}
 	t.banned = w.claims.without(w.banned, t.cond)
+	for _, claim := range know.untrue(main.ID) {
+		t.banned.add(fold(claim))
+	}
 	t.interests, t.itemCategory = InterestTopics(r.Interests), category
+	t.hashes = r.SeenHashes[max(0, len(r.SeenHashes)-seenHashesMost):]
 	for _, s := range r.Seen[max(0, len(r.Seen)-seenMost):] {
 		t.seen = append(t.seen, clip(s))
 	}
@@ -210,11 +260,24 @@ func (w *Writer) task(r Request) task {
 	t.values[FirstName] = name(r.FirstName)
 	t.values[Product] = slotValue(main.Name)
 	t.values[Category] = categoryText(lang, category)
+	t.values[Shop] = slotValue(r.ShopName)
+	t.values[Attribute] = know.attribute(main.ID, lang, r.DecisionID, w.policies)
 	if main.Price > 0 && r.Currency != "" {
 		t.values[Price] = FormatMoney(main.Price, r.Currency, r.Language)
+		if r.Was > main.Price {
+			t.values[Was] = FormatMoney(r.Was, r.Currency, r.Language)
+		}
+	}
+	if r.Stock > 1 && r.Stock <= stockTold {
+		t.values[Stock] = strconv.Itoa(r.Stock)
 	}
 	return t
 }
+
+const (
+	stockTold      = 20  // of more left than this a number says nothing
+	seenHashesMost = 128 // of lines that a person got before: those of thirty mails
+)
 
 // wordsMost is how many required words a subject of sixty characters can hold.
 const wordsMost = 4
@@ -256,33 +319,108 @@ func slotValue(s string) string {
 
 // subject writes the subject by the model, or else takes a written one.
 func (w *Writer) subject(ctx context.Context, t task, require []Slot) (event.Draft, []Candidate, error) {
-	s := w.model.Load()
-	d := event.Draft{Fallback: true}
-	var considered []Candidate
-	switch {
-	case s == nil:
-		d.Why = WhyNoModel
-	case !slices.Contains(Kinds(), t.cond.kind):
-		d.Why = WhyKind
-	default:
-		for _, slot := range require {
-			if slot < slotCount {
-				t.cond.want[slot] = true
-			}
+	for _, slot := range require {
+		if slot < slotCount {
+			t.cond.want[slot] = true
 		}
-		all, why := s.propose(ctx, t, w.options.SubjectWait)
-		if why == "" {
-			var best int
-			if best, considered = w.matcher.judge(all, t); best >= 0 {
-				return event.Draft{Subject: all[best].subject, Model: s.version}, considered, nil
-			}
-			why = WhyNothing
-		}
-		d.Why = why
 	}
+	text, version, considered, why := w.choose(ctx, t)
+	d := event.Draft{Subject: text, Model: version, Fallback: why != "", Why: why}
+	if why == "" {
+		return d, considered, nil
+	}
+	t.cond.want = [slotCount]bool{}
 	var err error
 	d.Subject, err = w.fallback.write(t)
 	return d, considered, err
+}
+
+// choose takes the best of what the models propose for a part, or says why there is none.
+func (w *Writer) choose(ctx context.Context, t task) (text, version string, considered []Candidate, why string) {
+	s := w.model.Load()
+	if e := w.options.External; e != nil {
+		p, err := e.propose(ctx, w, &t)
+		if err == "" {
+			best, considered := w.matcher.judge([]proposal{p}, t)
+			if best >= 0 {
+				return p.subject, e.version(), considered, ""
+			}
+		}
+	}
+	switch {
+	case s == nil:
+		return "", "", nil, WhyNoModel
+	case !slices.Contains(Kinds(), t.cond.kind):
+		return "", "", nil, WhyKind
+	}
+	all, why := s.propose(ctx, t, w.options.SubjectWait)
+	if why != "" {
+		return "", "", nil, why
+	}
+	best, considered := w.matcher.judge(all, t)
+	if best < 0 {
+		return "", "", considered, WhyNothing
+	}
+	return all[best].subject, s.version, considered, ""
+}
+
+// parts writes all parts but the subject into d and out. A part without a line of a model
+// gets the written one of its kind; the sentence about the product is then left out.
+func (w *Writer) parts(ctx context.Context, r *Request, t task, d *event.Draft, out *event.Written) error {
+	words := w.body.kind(&t.cond)
+	blocks := r.Design.withDefaults().Blocks
+	for _, p := range Parts()[1:] {
+		if p == Opening && !slices.Contains(blocks, BlockText) || p == Sentence && !slices.Contains(blocks, BlockSentence) {
+			continue
+		}
+		q := t
+		q.cond.part, q.limit, q.words = p, p.runes(), nil
+		q.seed = r.DecisionID + "/" + p.String()
+		q.cond.want = [slotCount]bool{}
+		if p == Sentence {
+			q.cond.want[Product] = true
+			w.suggest(r, &q)
+		}
+		if p == Sentence && q.values[Product] == "" {
+			continue // there is nothing to speak of
+		}
+		for _, l := range out.Lines { // no part is to say what another one said
+			q.said = append(q.said, l.Text)
+		}
+		text, _, considered, why := w.choose(ctx, q)
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return fmt.Errorf("content: write %s mail: %w", clean(r.Kind, 40), ctx.Err())
+		}
+		if why != "" {
+			text = map[Part]string{Preheader: words["intro"], Opening: words["intro"], Action: words["button"]}[p]
+		}
+		switch p {
+		case Preheader:
+			d.Preheader = text
+		case Opening:
+			d.Opening = text
+		case Sentence:
+			d.Sentence = text
+		case Action:
+			d.Action = text
+		}
+		out.Lines = append(out.Lines, event.WrittenLine{Part: p.String(), Text: text, Why: why, Others: keep(considered, othersMost)})
+	}
+	return nil
+}
+
+// suggest lets the sentence of a mail about no item speak of the first that is recommended.
+func (w *Writer) suggest(r *Request, t *task) {
+	if len(r.Items) > 0 || len(r.Recommended) == 0 || t.cond.kind != "win-back" && t.cond.kind != "welcome" {
+		return
+	}
+	it := r.Recommended[0]
+	t.values[Product] = slotValue(it.Name)
+	t.values[Attribute] = w.options.Knowledge.attribute(it.ID, t.cond.language, r.DecisionID, w.policies)
+	if it.Price > 0 && r.Currency != "" {
+		t.values[Price] = FormatMoney(it.Price, r.Currency, r.Language)
+	}
+	t.cond.category, t.itemCategory, t.categories = CanonicalCategory(it.Category), it.Category, nil
 }
 
 // propose asks a decoder of the pool for subjects, for at most wait.

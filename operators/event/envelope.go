@@ -116,6 +116,13 @@ func AppendTick(dst []byte, at int64) []byte {
 	return append(strconv.AppendInt(dst, at, 10), '}')
 }
 
+// AppendClock appends a clock message to dst: processing time has reached at, Unix
+// milliseconds. Unlike a tick it says nothing of event time.
+func AppendClock(dst []byte, at int64) []byte {
+	dst = append(dst, `{"mr":1,"kind":"clock","at":`...)
+	return append(strconv.AppendInt(dst, at, 10), '}')
+}
+
 // AppendReceipt appends the message of one receipt to dst.
 func AppendReceipt(dst []byte, r *Receipt) []byte {
 	dst = append(dst, `{"mr":1,"kind":"receipt","receipt":`...)

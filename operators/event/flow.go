@@ -69,6 +69,8 @@ type Decision struct {
 	Experiment string  `json:"experiment,omitempty"`
 	Propensity float64 `json:"propensity,omitempty"`
 	WouldSend  bool    `json:"would_send,omitempty"`
+
+	Written *Written `json:"written,omitempty"` // what the mail was made of, of the newest decisions
 }
 
 // Stop is that a guardrail has stopped a variant of an experiment, or all of it. It
@@ -92,6 +94,12 @@ type Receipt struct {
 	Model    string  `json:"model,omitempty"`
 	Fallback bool    `json:"fallback,omitempty"` // the written subject was used
 	At       int64   `json:"at"`
+	// Via is what carried out an effect that is no mail, such as "webhook/crm": then the
+	// receipt settles its row and says nothing of the decision.
+	Via string `json:"via,omitempty"`
+	// Written is what the mail was made of, nil where a crash lost it between sending and
+	// reporting.
+	Written *Written `json:"written,omitempty"`
 }
 
 // Draft is a written mail before MIME.
@@ -102,4 +110,9 @@ type Draft struct {
 	Model    string // version of the model that wrote the subject
 	Fallback bool   // a written fallback subject was used
 	Why      string // reason of the fallback
+
+	// The other parts, each the model's or a written one; the sentence about the product may
+	// be missing.
+	Preheader, Opening, Sentence, Action string
+	Design                               string // the layout
 }

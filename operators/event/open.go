@@ -68,11 +68,11 @@ func (p *opening) check() string {
 		if _, ok := millis(&p.receivedAt); !ok && !p.own {
 			return "the envelope has no receivedAt"
 		}
-	case "tick":
+	case "tick", "clock":
 		if _, ok := millis(&p.at); !ok {
 			return "the tick has no time"
 		}
-	case "receipt", "feedback", "stop", "handover":
+	case "receipt", "feedback", "stop", "steer", "handover", "redo":
 	default:
 		return "unknown kind of envelope"
 	}
@@ -268,17 +268,21 @@ func (d *Decoder) loose(dst []Record, data []byte, m map[string]json.RawMessage,
 		return d.reject(dst, o, BadEnvelope, why, data)
 	}
 	switch p.kind.s {
-	case "tick":
+	case "tick", "clock":
 		at, _ := millis(&p.at)
-		return append(dst, Record{Tick: at})
+		return append(dst, Record{Tick: at, Clock: p.kind.s == "clock"})
 	case "receipt":
 		return d.receipts(dst, data, m, o)
 	case "feedback":
 		return d.feedback(dst, data, m, o)
 	case "stop":
 		return d.stop(dst, data, m, o)
+	case "steer":
+		return d.steer(dst, data, m, o)
 	case "handover":
 		return d.handover(dst, data, m, o)
+	case "redo":
+		return d.redo(dst, data, m, o)
 	}
 	items := bytes.TrimSpace(m["items"])
 	*o = d.origin(&p, o.receivedAt)

@@ -59,9 +59,14 @@ type Record struct {
 	Reject  *Reject
 	Receipt *Receipt
 	Stop    *Stop
+	// Redo is an effect that was given up and is tried again by hand.
+	Redo  *Redo
+	Steer *Steer
 	// Handover is what a person who was merged into another one hands over.
 	Handover *Handover
 	Tick     int64 // Unix milliseconds that the log's clock has reached
+	// Clock is, with Tick, that only processing time has reached it.
+	Clock bool
 }
 
 // Handler gets the parts of a message in order. A nil function skips its part.

@@ -41,10 +41,11 @@ type Experiment struct {
 	Name       string
 	Seed       string // a new one shuffles all units anew; nothing else does
 	Variants   []Variant
-	Coverage   float64 // share of the units that take part; may grow, and moves nobody
-	Version    int     // of the units' records
-	VersionMin int     // units of older records are left out
-	Layer      *Layer  // units are shared with other experiments; nil: with none
+	Coverage   float64    // share of the units that take part; may grow, and moves nobody
+	Version    int        // of the units' records
+	VersionMin int        // units of older records are left out
+	Layer      *Layer     // units are shared with other experiments; nil: with none
+	Namespace  *Namespace // the same by fixed bounds; nil: with none
 	Holdouts   []Holdout
 }
 
@@ -78,6 +79,9 @@ func (e *Experiment) Check() error {
 	}
 	if !sound(e.weights(), len(e.Variants)) {
 		return fmt.Errorf("experiment %s: weights %v do not sum to 1", e.Name, e.weights())
+	}
+	if n := e.Namespace; n != nil && !(n.Lo >= 0 && n.Lo < n.Hi && n.Hi <= 1) {
+		return fmt.Errorf("experiment %s: %v to %v of the layer %s is no part of it", e.Name, n.Lo, n.Hi, n.Name)
 	}
 	for _, h := range e.Holdouts {
 		if !(h.Share >= 0 && h.Share < 1) {
@@ -118,7 +122,7 @@ func (e *Experiment) Assign(unit string, before *Sticky, shares []float64) Assig
 		}
 		return Assignment{Arm: before.Arm, Propensity: weights[before.Arm], Reason: Kept, Version: before.Version}
 	}
-	if e.Layer != nil && e.Layer.Owner(unit) != e.Name {
+	if !e.Namespace.Holds(unit) || e.Layer != nil && e.Layer.Owner(unit) != e.Name {
 		out.Reason = OtherLayer
 		return out
 	}
@@ -150,6 +154,18 @@ func (e *Experiment) assignBandit(unit string, shares []float64) Assignment {
 // Uniform places a unit on [0, 1) with 60 bits: for shares finer than Buckets.
 func Uniform(seed, unit string) float64 {
 	return float64(PlanOutHash(seed, "arm", unit)>>7) / (1 << 53)
+}
+
+// Namespace is the part of a layer that belongs to an experiment, as GrowthBook's
+// namespaces are: experiments with parts that do not overlap have no unit in common.
+type Namespace struct {
+	Name   string
+	Lo, Hi float64
+}
+
+// Holds tells whether a unit is in that part. No namespace holds everybody.
+func (n *Namespace) Holds(unit string) bool {
+	return n == nil || Range{n.Lo, n.Hi}.Holds(BucketV1("__"+n.Name, unit))
 }
 
 // Layer shares units between experiments that must not overlap: 10,000 segments, each of

@@ -1,6 +1,10 @@
 package experiment
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // AttributionWindow is how long after a click an order is credited to it when nothing else
 // is said: five days, in milliseconds.
@@ -55,4 +59,56 @@ func Decay(touches []Touch, order, window int64, halfLife float64) []float64 {
 		}
 	}
 	return out
+}
+
+// Credit says to which mail an order is credited.
+type Credit struct {
+	Window   int64 // milliseconds; 0 means AttributionWindow
+	Exposure bool  // to the last mail, clicked or not
+}
+
+// scanWindow is how close to a machine's click another one of the same mail is taken for
+// one of it too: scanners follow all links of a mail within a second or two.
+const scanWindow = 2000
+
+// scanned tells whether a click was a scanner's: it stands within two seconds of one that
+// was told to be. That may be known later than the click; it is a function of the set.
+func (u *Unit) scanned(click *Outcome) bool {
+	for i := range u.Outcomes {
+		o := &u.Outcomes[i]
+		if o.Name == OutcomeScan && !o.Gone && o.Mail == click.Mail && max(o.At-click.At, click.At-o.At) <= scanWindow {
+			return true
+		}
+	}
+	return false
+}
+
+// touched tells whether anything could be credited at all.
+func (u *Unit) touched(c Credit) bool {
+	name := OutcomeClick
+	if c.Exposure {
+		name = OutcomeSent
+	}
+	return slices.ContainsFunc(u.Outcomes, func(o Outcome) bool { return o.Name == name && !o.Gone })
+}
+
+// credited tells whether an outcome is credited to a mail of the unit's experiment: the
+// last one that was clicked, or sent, within the window before it was one of it.
+func (u *Unit) credited(order *Outcome, c Credit) bool {
+	window, mine := cmp.Or(c.Window, AttributionWindow), false
+	var last *Outcome
+	for i := range u.Outcomes {
+		o := &u.Outcomes[i]
+		touch, own := o.Name == OutcomeClick || o.Name == OutcomeElsewhere, o.Name == OutcomeClick
+		if c.Exposure {
+			touch, own = o.Name == OutcomeSent || o.Name == OutcomeSentElsewhere, o.Name == OutcomeSent
+		}
+		if !touch || o.Gone || o.At > order.At || order.At-o.At >= window || !c.Exposure && u.scanned(o) {
+			continue
+		}
+		if last == nil || o.At > last.At || o.At == last.At && o.ID > last.ID {
+			last, mine = o, own
+		}
+	}
+	return mine
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,13 +26,17 @@ import (
 // step is one unit of the logs of these tests: an exposure, an outcome, or the sums of many
 // units.
 type step struct {
-	Key     string // person, or experiment for a batch
-	At      int64
-	Decide  string              `json:",omitempty"` // a decision to mail
-	Outcome *experiment.Outcome `json:",omitempty"`
-	Mail    string              `json:",omitempty"` // whose outcome it is
-	Batch   []batch             `json:",omitempty"` // by arm
-	Stop    *event.Stop         `json:",omitempty"`
+	Key      string // person, or experiment for a batch
+	At       int64
+	Decide   string              `json:",omitempty"` // a decision to mail
+	Outcome  *experiment.Outcome `json:",omitempty"`
+	Mail     string              `json:",omitempty"` // whose outcome it is
+	Batch    []batch             `json:",omitempty"` // by arm
+	Stop     *event.Stop         `json:",omitempty"`
+	Steer    *event.Steer        `json:",omitempty"`
+	Features []int64             `json:",omitempty"`
+	// MergeInto is the person whom this one turned out to be.
+	MergeInto string `json:",omitempty"`
 }
 
 // batch are units of an arm, of which some did what the metrics ask for.
@@ -51,25 +56,48 @@ func (steps) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 
 // rig is the real operators in a real engine.
 type rig struct {
+	mu      sync.Mutex // of reasons
 	graph   *engine.Graph
 	desk    *experiment.Desk
 	totals  *experiment.Totals
 	stopper *experiment.Stopper
-	reasons map[string]string // of decisions
+	joins   *engine.Stage[*event.Handover] // the log, in the program
+	reasons map[string]string              // of decisions
+	decided func(d *event.Decision, features []int64)
 }
 
 // person is the operator that decides and observes, as those of the person stage do.
 type person struct{ rig *rig }
 
 func (p person) Process(c *engine.Ctx, s *step) {
+	if s.MergeInto != "" {
+		h := &event.Handover{ID: "h", From: c.Key(), To: s.MergeInto}
+		p.rig.desk.Leave(c, h)
+		p.rig.joins.Send(c, h.To, h)
+	}
+	if s.Steer != nil {
+		p.rig.desk.Hear(c, s.Steer)
+		return
+	}
 	if s.Decide != "" {
-		d := event.Decision{ID: s.Decide, Pipeline: "p", Decided: s.At}
-		p.rig.reasons[s.Decide] = p.rig.desk.Enrol(c, &d, nil) + "/" + d.Variant
+		d := event.Decision{ID: s.Decide, Person: s.Key, Pipeline: "p", Decided: s.At}
+		why := p.rig.desk.Enrol(c, &d, nil, s.Features) + "/" + d.Variant
+		p.rig.mu.Lock()
+		p.rig.reasons[s.Decide] = why
+		if p.rig.decided != nil {
+			p.rig.decided(&d, s.Features)
+		}
+		p.rig.mu.Unlock()
 	}
 	if s.Outcome != nil {
 		p.rig.desk.Observe(c, s.Mail, *s.Outcome)
 	}
 }
+
+// joins takes over what was handed over.
+type joins struct{ rig *rig }
+
+func (j joins) Process(c *engine.Ctx, h *event.Handover) { j.rig.desk.Join(c, h) }
 
 func newRig(running map[string]*experiment.Running, cache int) *rig {
 	r := &rig{reasons: make(map[string]string)}
@@ -81,22 +109,28 @@ func newRig(running map[string]*experiment.Running, cache int) *rig {
 		switch {
 		case s.Stop != nil:
 			stops.Send(c, s.Stop.Experiment, s.Stop)
+			w := &event.Steer{Experiment: s.Stop.Experiment, Kind: event.SteerStop, Variant: s.Stop.Variant, Reason: s.Stop.Metric, At: s.Stop.At}
+			r.desk.Tell(c, w, func(key string) { people.Send(c, key, &step{Steer: w}) })
+		case s.Steer != nil:
+			r.desk.Tell(c, s.Steer, func(key string) { people.Send(c, key, &step{Steer: s.Steer}) })
 		case s.Batch != nil:
 			totals.Send(c, s.Key, &experiment.Move{Arm: -1, At: s.At, Batch: sumsOf(s.Batch)})
 		default:
 			people.Send(c, s.Key, s)
 		}
 	})
-	people = engine.AddStage[*step](r.graph, "person")
 	stops = engine.AddStage[*event.Stop](r.graph, "stop")
+	people = engine.AddStage[*step](r.graph, "person")
+	r.joins = engine.AddStage[*event.Handover](r.graph, "joins")
+	r.joins.Use("join", joins{r})
 	totals = engine.AddStage[*experiment.Move](r.graph, "experiment")
 	r.stopper = experiment.NewStopper()
-	r.desk = experiment.NewDesk(running, r.stopper, totals, cache)
+	r.desk = experiment.NewDesk(running, totals, cache)
 	r.totals = experiment.NewTotals(running)
 	people.Use("test", person{r})
 	stops.Use("experiment", r.stopper)
 	totals.Use("progress", r.totals)
-	r.graph.Keep(r.desk.Cell, r.stopper.Cell, r.totals.Cell)
+	r.graph.Keep(r.desk.Cell, r.desk.Steering, r.stopper.Cell, r.totals.Cell)
 	return r
 }
 
@@ -150,8 +184,9 @@ type processed struct {
 
 // cut is how a log is processed, which must not change what comes of it.
 type cut struct {
-	Epoch, Cache, Crash int
-	Stops               bool // a stop goes into the log, as in the program
+	Epoch, Cache, Crash, Parallel int
+	Stops                         bool                  // a stop goes into the log, as in the program
+	Engine                        func(*engine.Options) // how else the engine runs, such as its workers
 }
 
 var errCrash = errors.New("crash")
@@ -188,7 +223,7 @@ func process(t rapid.TB, running map[string]*experiment.Running, all []step, c c
 	for crash := c.Crash; ; crash = 0 {
 		last = newRig(running, c.Cache)
 		o := engine.Options{
-			Source: log, Store: store, Decoder: steps{}, Graph: last.graph, EpochEvents: c.Epoch, Once: true, LogEnd: log.Last, OutOfOrder: time.Minute,
+			Source: log, Store: store, Decoder: steps{}, Graph: last.graph, EpochEvents: c.Epoch, Parallel: c.Parallel, Once: true, LogEnd: log.Last, OutOfOrder: time.Minute,
 			Handlers: map[string]engine.Handler{experiment.EffectStop: func(_ context.Context, _ *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
 				var s event.Stop
 				if err := json.Unmarshal(row.Body, &s); err != nil {
@@ -205,10 +240,18 @@ func process(t rapid.TB, running map[string]*experiment.Running, all []step, c c
 				return engine.Removed, 0, nil
 			}},
 		}
+		for _, kind := range []string{experiment.EffectSteer, experiment.EffectNotice} {
+			o.Handlers[kind] = func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {
+				return engine.Removed, 0, nil
+			}
+		}
 		if crash > 0 {
 			o.Committer = &crashing{store, crash}
 		}
 		o.Workers = 1
+		if c.Engine != nil {
+			c.Engine(&o)
+		}
 		e, err := engine.Open(context.Background(), o)
 		if err != nil {
 			t.Fatal(err)
@@ -366,7 +409,7 @@ func TestEngineSameSums(t *testing.T) {
 		model(t, r, decisions, outcomes, want)
 		shuffled := slices.Clone(outcomes)
 		rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-		c := cut{Epoch: rapid.IntRange(1, 30).Draw(t, "epoch"), Cache: rapid.IntRange(1, 8).Draw(t, "cache"), Crash: rapid.IntRange(0, 9).Draw(t, "crash")}
+		c := cut{Epoch: rapid.IntRange(1, 30).Draw(t, "epoch"), Cache: rapid.IntRange(1, 8).Draw(t, "cache"), Crash: rapid.IntRange(0, 9).Draw(t, "crash"), Parallel: rapid.IntRange(1, 4).Draw(t, "goroutines")}
 		a, b := want.read(r.Key()), process(t, running, append(slices.Clone(decisions), shuffled...), c).read(r.Key())
 		if !slices.Equal(a.Tally.Cells, b.Tally.Cells) {
 			t.Fatalf("%+v: sums differ", c)
@@ -572,6 +615,9 @@ func FuzzProgress(f *testing.F) {
 	}
 	f.Add(p.AppendTo(nil))
 	f.Add(binary.AppendUvarint([]byte{1}, 200))
+	got, _ := play(f, optimised(f, experiment.LinearSampling), 300, true)
+	learned := got.read(optimised(f, experiment.LinearSampling).Key())
+	f.Add(learned.AppendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var got, back experiment.Progress
 		if got.DecodeFrom(b) != nil {
@@ -582,6 +628,7 @@ func FuzzProgress(f *testing.F) {
 			t.Fatalf("%v: storing twice differs", err)
 		}
 		got.Figures(r, &experiment.Stops{}, 20, 1)
+		got.Report(r, &experiment.Steered{}, &experiment.Stops{}, 20, 1)
 	})
 }
 

@@ -92,7 +92,7 @@ func (e *Enrolment) mail(hash uint64) {
 	e.Mails = append(e.Mails, hash)
 }
 
-const enrolmentSchema = 1
+const enrolmentSchema = 2
 
 // AppendTo appends the stored form.
 func (e *Enrolments) AppendTo(b []byte) []byte {
@@ -134,7 +134,7 @@ func (e *Enrolments) DecodeFrom(b []byte) error {
 }
 
 func (u *Unit) appendTo(b []byte) []byte {
-	b = append(b, flag(u.Exposed, 1)|flag(u.Crossed, 2)|flag(u.Closed != nil, 4))
+	b = append(b, flag(u.Exposed, 1)|flag(u.Crossed, 2)|flag(u.Closed != nil, 4)|flag(len(u.Features) > 0, 8))
 	b = binary.AppendVarint(b, int64(u.Arm))
 	b = binary.AppendVarint(b, u.At)
 	b = binary.LittleEndian.AppendUint64(b, u.ExposureID)
@@ -143,9 +143,18 @@ func (u *Unit) appendTo(b []byte) []byte {
 	for i := range u.Outcomes {
 		o := &u.Outcomes[i]
 		b = binary.LittleEndian.AppendUint64(b, o.ID)
-		b = append(appendText(b, o.Name), flag(o.Gone, 1))
+		b = append(appendText(b, o.Name), flag(o.Gone, 1)|flag(o.Mail != 0, 2))
+		if o.Mail != 0 {
+			b = binary.LittleEndian.AppendUint64(b, o.Mail)
+		}
 		b = binary.AppendVarint(b, o.At-u.At)
 		b = binary.AppendVarint(b, o.Amount)
+	}
+	if len(u.Features) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(u.Features)))
+		for _, x := range u.Features {
+			b = binary.AppendVarint(b, x)
+		}
 	}
 	b = appendValues(b, u.Pre)
 	if u.Closed != nil {
@@ -156,7 +165,7 @@ func (u *Unit) appendTo(b []byte) []byte {
 
 func (u *Unit) read(r *reader) {
 	bits := r.byte()
-	if bits > 7 {
+	if bits > 15 {
 		r.fail("unit of unknown kind")
 	}
 	u.Exposed, u.Crossed = bits&1 != 0, bits&2 != 0
@@ -169,10 +178,22 @@ func (u *Unit) read(r *reader) {
 		r.fail("propensity out of range")
 	}
 	for range r.length(OutcomesMax, 12) {
-		o := Outcome{ID: r.fixed(), Name: r.text(), Gone: r.byte() != 0}
+		o := Outcome{ID: r.fixed(), Name: r.text()}
+		how := r.byte()
+		if o.Gone = how&1 != 0; how > 3 {
+			r.fail("outcome of unknown kind")
+		}
+		if how&2 != 0 {
+			o.Mail = r.fixed()
+		}
 		o.At = u.At + r.varint()
 		o.Amount = r.varint()
 		u.Outcomes = append(u.Outcomes, o)
+	}
+	if bits&8 != 0 {
+		for range r.length(FeaturesOfUnit, 1) {
+			u.Features = append(u.Features, clamp(r.varint(), featureMax))
+		}
 	}
 	u.Pre = r.values()
 	if bits&4 != 0 {

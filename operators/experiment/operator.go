@@ -12,37 +12,44 @@ import (
 	"millrace/state"
 )
 
-// EffectStop is the kind of the effects that ask to stop an arm: the body is an
-// event.Stop as JSON. Whoever carries it out puts it into the log, so that a replay
-// decides the same.
-const EffectStop = "experiment-stop"
+// The kinds of effects that ask for something to be put into the log, so that a replay
+// decides the same, or to be told to people. The bodies are JSON.
+const (
+	EffectStop   = "experiment-stop"   // an event.Stop: an arm does harm
+	EffectSteer  = "experiment-steer"  // an event.Steer: what the optimiser believes
+	EffectNotice = "experiment-notice" // a Notice: what the owner is told
+)
 
 // Move is what the person stage tells an experiment: what a unit added before something
 // happened, and what it adds after.
 type Move struct {
 	Arm           int
-	Before, After []Values // by metric; nil: it was, or is, not counted
-	At            int64    // of the exposure; 0 where there is none
-	Batch         *Tally   // sums of many units at once, instead
-	Late, TooMany uint64   // outcomes that could not be counted
+	Before, After []Values     // by metric; nil: it was, or is, not counted
+	At            int64        // of the exposure; 0 where there is none
+	Batch         *Tally       // sums of many units at once, instead
+	Late, TooMany uint64       // outcomes that could not be counted
+	Conflict      bool         // a person who became one with another had a different arm
+	Steer         *event.Steer // a word that was heard, instead
+	taught, teach learned
 }
 
 // Desk is where persons enter experiments: it assigns, exposes, and joins what they do
-// with the exposure. It works in the person stage, on behalf of operators there.
+// with the exposure. It works in the person stage, on behalf of operators there. It holds
+// nothing that changes, so that several workers may share it.
 type Desk struct {
-	Cell    *state.Cell[Enrolments, *Enrolments]
-	stops   *state.Cell[Stops, *Stops]
-	running map[string]*Running // by pipeline
-	byKey   map[string]*Running
-	totals  *engine.Stage[*Move]
-	move    Move // used again
+	Cell     *state.Cell[Enrolments, *Enrolments]
+	Steering *state.Cell[Steering, *Steering] // by anchor, see Anchors
+	anchors  []string
+	running  map[string]*Running // by pipeline
+	byKey    map[string]*Running
+	totals   *engine.Stage[*Move]
 }
 
 // NewDesk makes a desk for the experiments of pipelines; it sends to the experiment stage.
-func NewDesk(running map[string]*Running, stops *Stopper, totals *engine.Stage[*Move], cacheMax int) *Desk {
+func NewDesk(running map[string]*Running, totals *engine.Stage[*Move], cacheMax int) *Desk {
 	d := &Desk{
-		Cell: state.NewPackedCell[Enrolments]("person/experiment", cacheMax, nil), stops: stops.Cell, running: running,
-		byKey: make(map[string]*Running), totals: totals,
+		Cell: state.NewPackedCell[Enrolments]("person/experiment", cacheMax, nil), Steering: state.NewCell[Steering]("person/steering", 0),
+		anchors: Anchors(), running: running, byKey: make(map[string]*Running), totals: totals,
 	}
 	for _, r := range running {
 		d.byKey[r.Key()] = r
@@ -50,28 +57,55 @@ func NewDesk(running map[string]*Running, stops *Stopper, totals *engine.Stage[*
 	return d
 }
 
+// Tell sends a word to the desks of all key groups, by send, and to the experiment. send
+// must lead to a call of Hear under the key in the stage of the desk.
+func (d *Desk) Tell(c *engine.Ctx, w *event.Steer, send func(key string)) {
+	if d.byKey[w.Experiment] == nil {
+		return // of a phase that is over
+	}
+	for _, key := range d.anchors {
+		send(key)
+	}
+	d.totals.Send(c, w.Experiment, &Move{Arm: -1, Steer: w})
+}
+
+// Hear notes a word for the key group whose anchor the current key is.
+func (d *Desk) Hear(c *engine.Ctx, w *event.Steer) {
+	if engine.Value(c, d.Steering).Hear(w, func(key string) bool { return d.byKey[key] != nil }) {
+		engine.Changed(c, d.Steering)
+	}
+}
+
+// Wants tells whether the experiment of a pipeline learns from features of its people.
+func (d *Desk) Wants(pipeline string) bool {
+	r := d.running[pipeline]
+	return r != nil && r.Features
+}
+
 // Enrol assigns the person of a decision that is about to be made, which the exposure is,
 // and notes it in the decision. It answers why no mail may be sent, or "". past are the
-// orders that were read before the decision and happened after it.
-func (d *Desk) Enrol(c *engine.Ctx, dec *event.Decision, past []Outcome) string {
+// orders that were read before the decision and happened after it; features are what is
+// known of the person, see Feature, nil where the experiment does not want any.
+func (d *Desk) Enrol(c *engine.Ctx, dec *event.Decision, past []Outcome, features []int64) string {
+	d.elsewhere(c, dec)
 	r := d.running[dec.Pipeline]
 	if r == nil {
 		return ""
 	}
 	person := c.Key()
 	in := engine.ValueOf(c, d.Cell, person)
-	p := r.Place(person, in.variant(r))
-	stops := engine.ValueOf(c, d.stops, r.Key())
-	if stops.All != "" {
-		return ReasonStopped + ": " + stops.All
+	steered := engine.ValueOf(c, d.Steering, d.anchors[state.Owner(person)]).Of(r.Key())
+	p := r.PlaceBy(person, in.variant(r), r.weights(steered, features))
+	if steered.Stops.All != "" {
+		return ReasonStopped + ": " + steered.Stops.All
 	}
 	dec.Experiment, dec.Variant, dec.Propensity = r.Name, p.Variant, p.Propensity
-	if p.Arm >= 0 && stops.Arm(p.Variant) {
+	if p.Arm >= 0 && steered.Stops.Arm(p.Variant) {
 		dec.Variant, dec.Propensity = r.Fallback, 0 // it gets what the others get and counts no more
 		return ""
 	}
 	if p.Arm >= 0 {
-		d.expose(c, r, in, p, dec, past)
+		d.expose(c, r, in, p, dec, Exposure{Features: features}, past)
 	}
 	if p.Held {
 		dec.WouldSend = true
@@ -80,13 +114,29 @@ func (d *Desk) Enrol(c *engine.Ctx, dec *event.Decision, past []Outcome) string 
 	return ""
 }
 
+// elsewhere tells the other experiments of a person who credit the last mail, clicked or
+// not, that another one leaves.
+func (d *Desk) elsewhere(c *engine.Ctx, dec *event.Decision) {
+	in := engine.Value(c, d.Cell)
+	for i := range in.List {
+		e := &in.List[i]
+		r := d.byKey[e.Key]
+		if r == nil || !r.Credit.Exposure || r == d.running[dec.Pipeline] {
+			continue
+		}
+		d.change(c, r, e, func(u *Unit) error {
+			return u.Note(Outcome{ID: Hash(OutcomeSentElsewhere, dec.ID), Name: OutcomeSentElsewhere, At: dec.Decided, Amount: 1})
+		})
+	}
+}
+
 // Why a decision ends without a mail.
 const (
 	ReasonHoldout = "holdout"
 	ReasonStopped = "stopped by a guardrail"
 )
 
-func (d *Desk) expose(c *engine.Ctx, r *Running, in *Enrolments, p Placement, dec *event.Decision, past []Outcome) {
+func (d *Desk) expose(c *engine.Ctx, r *Running, in *Enrolments, p Placement, dec *event.Decision, x Exposure, past []Outcome) {
 	e := in.Find(r.Key())
 	if e == nil {
 		if in.variant(r) != "" {
@@ -100,8 +150,9 @@ func (d *Desk) expose(c *engine.Ctx, r *Running, in *Enrolments, p Placement, de
 	}
 	hash := Hash("decision", dec.ID)
 	e.mail(hash)
+	x.ID, x.Arm, x.At, x.Propensity = hash, p.Arm, dec.Decided, p.Propensity
 	d.change(c, r, e, func(u *Unit) error {
-		u.Expose(Exposure{ID: hash, Arm: p.Arm, At: dec.Decided, Propensity: p.Propensity})
+		u.Expose(x)
 		for _, o := range past {
 			if err := u.Note(o); err != nil {
 				return err
@@ -118,14 +169,27 @@ func (d *Desk) over(e *Enrolment, now int64) bool {
 }
 
 // Observe joins an outcome with the person's exposures: one about a mail with the
-// experiment that sent it, others with all. decision is the mail, "" for none.
+// experiment that sent it, others with all. decision is the mail, "" for none. The others
+// hear of a click as well: an order is credited to the last one.
 func (d *Desk) Observe(c *engine.Ctx, decision string, o Outcome) {
 	in := engine.Value(c, d.Cell)
+	if decision != "" {
+		o.Mail = Hash("decision", decision)
+	}
 	for i := range in.List {
 		e := &in.List[i]
 		r := d.byKey[e.Key]
-		if r == nil || decision != "" && !e.sent(Hash("decision", decision)) {
+		if r == nil {
 			continue
+		}
+		o := o
+		if decision != "" && !e.sent(o.Mail) {
+			if o.Name != OutcomeClick && o.Name != OutcomeScan {
+				continue
+			}
+			if o.Name == OutcomeClick {
+				o.Name = OutcomeElsewhere
+			}
 		}
 		d.change(c, r, e, func(u *Unit) error {
 			if o.Gone {
@@ -140,36 +204,57 @@ func (d *Desk) Observe(c *engine.Ctx, decision string, o Outcome) {
 func (d *Desk) change(c *engine.Ctx, r *Running, e *Enrolment, happens func(*Unit) error) {
 	u := &e.Unit
 	if u.Exposed && u.Closed == nil && c.Watermark() > u.At+r.span() {
-		u.Close(r.Metrics)
+		u.closeBy(r.Metrics, r.Credit)
 	}
-	m := &d.move
-	*m = Move{Arm: -1, Before: m.Before[:0], After: m.After[:0]}
-	before := r.values(u, m.Before)
+	m := &Move{Before: r.values(u)}
+	m.taught = r.teaches(u, m.Before)
+	arm := u.Arm
 	switch err := happens(u); {
 	case errors.Is(err, ErrLate):
 		m.Late = 1
 	case err != nil:
 		m.TooMany = 1
 	}
-	after := r.values(u, m.After)
-	m.Arm, m.Before, m.After = u.Arm, before, after
-	if before == nil && after != nil {
+	engine.ChangedOf(c, d.Cell, c.Key())
+	d.tell(c, r, u, m, arm)
+}
+
+// tell sends what changed of a unit that had an arm before.
+func (d *Desk) tell(c *engine.Ctx, r *Running, u *Unit, m *Move, arm int) {
+	after := r.values(u)
+	teach := r.teaches(u, after)
+	if m.Before != nil && after != nil && arm != u.Arm { // out of one arm and into the other
+		d.totals.Send(c, r.Key(), &Move{Arm: arm, Before: m.Before, taught: m.taught})
+		m.Before, m.taught = nil, learned{}
+	}
+	m.Arm, m.After, m.teach = u.Arm, after, teach
+	if m.After == nil {
+		m.Arm = arm
+	}
+	if m.Before == nil && m.After != nil {
 		m.At = u.At
 	}
-	engine.ChangedOf(c, d.Cell, c.Key())
 	d.totals.Send(c, r.Key(), m)
 }
 
-// values is what a unit adds to each metric, in the memory of dst; nil if it does not
-// count.
-func (r *Running) values(u *Unit, dst []Values) []Values {
+// values is what a unit adds to each metric; nil if it does not count.
+func (r *Running) values(u *Unit) []Values {
 	if !u.Exposed || u.Crossed || u.Arm < 0 || u.Arm >= len(r.arms) {
 		return nil
 	}
+	out := make([]Values, len(r.Metrics))
 	for i := range r.Metrics {
-		dst = append(dst, u.Values(i, &r.Metrics[i]))
+		out[i] = u.valuesBy(i, &r.Metrics[i], r.Credit)
 	}
-	return dst
+	return out
+}
+
+// teaches is what a unit of these values teaches.
+func (r *Running) teaches(u *Unit, values []Values) learned {
+	if values == nil {
+		return learned{}
+	}
+	return learned{on: true, at: u.At, reward: values[r.Goal][Value], propensity: u.Propensity, features: u.Features}
 }
 
 // sent tells whether a mail is one of the enrolment's.
@@ -205,14 +290,18 @@ func (t *Totals) Process(c *engine.Ctx, m *Move) {
 		return
 	}
 	p := engine.Value(c, t.Cell)
+	engine.Changed(c, t.Cell)
+	if m.Steer != nil {
+		p.hear(m.Steer)
+		return
+	}
 	stopped, err := p.Take(r, m, c.Watermark())
 	if err != nil {
 		c.Fail(fmt.Errorf("count in experiment %s: %w", r.Name, err))
 		return
 	}
-	engine.Changed(c, t.Cell)
-	if r.NeverStops {
-		return
+	if s := p.Learn.belief(r, c.Watermark()); s != nil {
+		effect(c, EffectSteer, s.Experiment, s)
 	}
 	for _, arm := range stopped {
 		a := p.Alerts[arm]
@@ -220,13 +309,25 @@ func (t *Totals) Process(c *engine.Ctx, m *Move) {
 		if arm == r.Arm(r.Fallback) {
 			s.Variant = "" // nothing is left to fall back to
 		}
-		body, err := json.Marshal(s)
-		if err != nil {
-			c.Fail(fmt.Errorf("encode stop: %w", err))
-			return
+		p.note(Entry{At: a.At, Kind: "alarm", Variant: r.arms[arm], Why: a.Metric + ": " + a.Reason})
+		effect(c, EffectNotice, "notice/"+s.Experiment, &Notice{
+			Experiment: r.Name, Phase: c.Key(), Variant: r.arms[arm], Metric: a.Metric, Reason: a.Reason, At: a.At,
+			Stops: !r.NeverStops, All: !r.NeverStops && s.Variant == "",
+		})
+		if !r.NeverStops {
+			effect(c, EffectStop, s.Experiment, &s)
 		}
-		c.Effect(EffectStop, s.Experiment, body)
 	}
+}
+
+// effect decides that something leaves.
+func effect(c *engine.Ctx, kind, lane string, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		c.Fail(fmt.Errorf("encode %s: %w", kind, err))
+		return
+	}
+	c.Effect(kind, lane, body)
 }
 
 // Stops are what was stopped of an experiment.
@@ -271,19 +372,27 @@ type Stopper struct {
 
 // NewStopper makes the operator.
 func NewStopper() *Stopper {
-	return &Stopper{Cell: state.NewCell[Stops]("stop/experiment", 0)}
+	cell := state.NewCell[Stops]("stop/experiment", 0)
+	cell.Share(func(string) bool { return true })
+	return &Stopper{Cell: cell}
 }
 
 // Process implements engine.Operator.
 func (s *Stopper) Process(c *engine.Ctx, v *event.Stop) {
-	known := engine.Value(c, s.Cell)
-	switch {
-	case v.Variant == "" && known.All == "":
-		known.All = v.Metric
-	case v.Variant != "" && !known.Arm(v.Variant) && len(known.Arms) < ArmsMax:
-		known.Arms = append(known.Arms, v.Variant)
-	default:
-		return
+	if engine.Value(c, s.Cell).add(v.Variant, v.Metric) {
+		engine.Changed(c, s.Cell)
 	}
-	engine.Changed(c, s.Cell)
+}
+
+// add notes a stop: of a variant, or of all for a reason. It answers whether it is new.
+func (s *Stops) add(variant, why string) bool {
+	switch {
+	case variant == "" && s.All == "":
+		s.All = why
+	case variant != "" && !s.Arm(variant) && len(s.Arms) < ArmsMax:
+		s.Arms = append(s.Arms, variant)
+	default:
+		return false
+	}
+	return true
 }

@@ -29,6 +29,9 @@ type Progress struct {
 	Alerts  []Alert   // by arm; Metric "" is none
 	First   int64     // first exposure, Unix milliseconds; 0: none
 	Last    int64     // last change, by the watermark
+	Learn   Learning  // what units of known propensity teach about the goal
+	Audit   []Entry   // what was decided about the experiment, oldest first
+	Merged  uint64    // persons of two arms who became one: they count in the first one
 	Late    uint64    // outcomes that came after their unit was closed
 	TooMany uint64    // outcomes beyond what is held of a unit
 }
@@ -54,6 +57,9 @@ func (p *Progress) Take(r *Running, m *Move, watermark int64) ([]int, error) {
 	p.begin(r)
 	p.Late += m.Late
 	p.TooMany += m.TooMany
+	if m.Conflict {
+		p.Merged++
+	}
 	if m.At > 0 && (p.First == 0 || m.At < p.First) {
 		p.First = m.At
 	}
@@ -68,6 +74,9 @@ func (p *Progress) Take(r *Running, m *Move, watermark int64) ([]int, error) {
 		p.Changes += LookEvery
 	case m.Arm >= 0 && m.Arm < len(r.arms):
 		if err := p.move(m); err != nil {
+			return nil, err
+		}
+		if err := p.Learn.take(r, m.Arm, &m.taught, &m.teach, watermark); err != nil {
 			return nil, err
 		}
 		for _, i := range r.harms {
@@ -119,7 +128,7 @@ func (p *Progress) Look(r *Running, watermark int64) []int {
 	}
 	base := r.Baseline()
 	for arm := range r.arms {
-		if e, err := p.Effect(r, arm, base, r.Goal, false); err == nil && arm != base {
+		if e, err := p.goal(r, arm, base); err == nil && arm != base {
 			p.Least[arm] = math.Min(p.Least[arm], e.Sequence(r.Alpha, r.TuningN).P)
 		}
 	}
@@ -129,6 +138,9 @@ func (p *Progress) Look(r *Running, watermark int64) []int {
 // shares is the p-value of this look that units arrive as planned. Once an arm was stopped
 // they do not, and nothing is said any more.
 func (p *Progress) shares(r *Running) float64 {
+	if r.Optimise != nil || p.handled() {
+		return 1 // shares move: the weights of the figures show whether units arrive
+	}
 	counts, shares, total := make([]float64, len(r.arms)), slices.Clone(r.shares), 0.0
 	for arm := range r.arms {
 		if p.Alerts[arm].Metric != "" {
@@ -180,12 +192,38 @@ func (p *Progress) harm(arm, metric int) Harm {
 	return Harm{Sends: float64(c.N), Harms: c.Sums[Value].Float()}
 }
 
+// goal is the effect of an arm on the goal. Where shares follow what was seen it is that of
+// matured units under the weights whose intervals hold all the same.
+func (p *Progress) goal(r *Running, arm, base int) (Effect, error) {
+	if r.Optimise == nil || len(p.Learn.Arms) < len(r.arms) {
+		return p.Effect(r, arm, base, r.Goal, false)
+	}
+	return adaptive(&p.Learn.Arms[base], &p.Learn.Arms[arm])
+}
+
+// adaptive is the difference of two arms' means under the roots of inverse propensities.
+func adaptive(control, treatment *ArmSums) (Effect, error) {
+	a, b := control.Root.Joint(), treatment.Root.Joint()
+	if !(a.N > 1) || !(b.N > 1) {
+		return Effect{}, ErrNoUnits
+	}
+	ra, err := a.Ratio()
+	if err != nil {
+		return Effect{}, err
+	}
+	rb, err := b.Ratio()
+	if err != nil {
+		return Effect{}, err
+	}
+	return Absolute(ra, rb)
+}
+
 // Effect is the effect of an arm on a metric against another one.
 func (p *Progress) Effect(r *Running, arm, base, metric int, relative bool) (Effect, error) {
 	return r.Metrics[metric].Compare(p.Tally.Cell(base, metric), p.Tally.Cell(arm, metric), relative, false)
 }
 
-const progressSchema = 1
+const progressSchema = 2
 
 // AppendTo appends the stored form.
 func (p *Progress) AppendTo(b []byte) []byte {
@@ -202,9 +240,10 @@ func (p *Progress) AppendTo(b []byte) []byte {
 		b = binary.AppendVarint(b, a.At)
 	}
 	b = binary.LittleEndian.AppendUint64(b, math.Float64bits(p.SRM))
-	for _, n := range [...]uint64{p.Looks, p.Changes, p.Late, p.TooMany} {
+	for _, n := range [...]uint64{p.Looks, p.Changes, p.Late, p.TooMany, p.Merged} {
 		b = binary.AppendUvarint(b, n)
 	}
+	b = appendAudit(p.Learn.appendTo(b), p.Audit)
 	b = binary.AppendVarint(b, p.First)
 	return binary.AppendVarint(b, p.Last)
 }
@@ -231,6 +270,11 @@ func (p *Progress) DecodeFrom(b []byte) error {
 	p.SRM = r.probability()
 	for _, n := range [...]*uint64{&p.Looks, &p.Changes, &p.Late, &p.TooMany} {
 		*n = r.uvarint()
+	}
+	if len(b) > 0 && b[0] > 1 { // before, nothing was learned or decided by hand
+		p.Merged = r.uvarint()
+		p.Learn.read(&r)
+		p.Audit = readAudit(&r)
 	}
 	p.First, p.Last = r.varint(), r.varint()
 	if err := r.end(); err != nil {

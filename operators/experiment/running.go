@@ -19,6 +19,22 @@ const (
 	OutcomeUnsubscribe = "unsubscribe"
 	OutcomeComplaint   = "complaint"
 	OutcomeBounce      = "bounce"
+	OutcomeSent        = "sent" // a mail left; its exposure was the decision
+	OutcomeTone        = "tone" // of a reply: its amount is the tone in thousandths, below zero for an angry one
+	// What no metric counts and attribution needs: clicks that were a scanner's, and clicks
+	// on, and decisions about, mails of other experiments.
+	OutcomeScan          = "scan"
+	OutcomeElsewhere     = "click-elsewhere"
+	OutcomeSentElsewhere = "sent-elsewhere"
+)
+
+// The metrics that rest on more than one outcome.
+const (
+	MetricMails             = "mails"         // mails a person
+	MetricClickToOpen       = "click_to_open" // of those who opened
+	MetricRevenuePerMail    = "revenue_per_mail"
+	MetricAttributed        = "attributed" // people with an order that is credited to a mail
+	MetricAttributedRevenue = "attributed_revenue"
 )
 
 // MetricRevenue is the metric of the amounts of orders.
@@ -41,6 +57,10 @@ type Running struct {
 	Alpha      float64              // of the goal, shared between the arms; 0 means .05
 	TuningN    float64              // of the goal's sequence; 0 means TuningN
 	Fallback   string               // the variant that stopped ones fall back to
+	Optimise   *Optimise            // shares follow what came back; nil: they stay as planned
+	Credit     Credit               // to which mail an order is credited
+	Features   bool                 // units bring features, for lines and uplift
+	optimise   Optimise             // with its defaults
 	key        string               // name and phase
 	arms       []string             // variants, then the holdout if there is one
 	shares     []float64            // of the arms, as planned
@@ -71,7 +91,16 @@ func Watch(windows map[string]time.Duration) []Metric {
 	for _, name := range []string{OutcomeUnsubscribe, OutcomeComplaint, OutcomeBounce} {
 		out = append(out, Metric{Name: name, Kind: Share, Outcome: name, Window: window(name, harmWindow)})
 	}
-	return out
+	order := window(OutcomeOrder, DefaultWindow)
+	return append(out,
+		Metric{Name: OutcomeSent, Kind: Share, Outcome: OutcomeSent, Window: order},
+		Metric{Name: MetricMails, Kind: Mean, Outcome: OutcomeSent, Window: order},
+		Metric{Name: MetricClickToOpen, Kind: Ratio, Outcome: OutcomeClick, Per: OutcomeOpen, Once: true, Window: window(OutcomeClick, DefaultWindow)},
+		Metric{Name: MetricRevenuePerMail, Kind: Ratio, Outcome: OutcomeOrder, Per: OutcomeSent, Window: order},
+		Metric{Name: MetricAttributed, Kind: Share, Outcome: OutcomeOrder, Credited: true, Window: order},
+		Metric{Name: MetricAttributedRevenue, Kind: Mean, Outcome: OutcomeOrder, Credited: true, Window: order},
+		Metric{Name: OutcomeTone, Kind: Ratio, Outcome: OutcomeTone, Per: OutcomeTone, Counted: true, Window: window(OutcomeTone, DefaultWindow)},
+	)
 }
 
 // Start checks an experiment and makes it ready.
@@ -94,6 +123,16 @@ func (r *Running) Start() error {
 	}
 	if r.Fallback == "" {
 		r.Fallback = r.Variants[0].Name
+	}
+	if r.Optimise != nil {
+		r.optimise = r.Optimise.withDefaults(len(r.Variants))
+		if err := r.optimise.check(len(r.Variants)); err != nil {
+			return fmt.Errorf("experiment %s: %w", r.Name, err)
+		}
+		if r.Metrics[r.Goal].Kind == Ratio {
+			return fmt.Errorf("experiment %s: a ratio cannot be optimised", r.Name)
+		}
+		r.Features = r.Features || r.Optimise.Contextual()
 	}
 	held := r.heldShare()
 	r.arms, r.shares, r.harms, r.guards = nil, nil, nil, make(map[string]Guardrail)
@@ -124,8 +163,15 @@ func (r *Running) phase() string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%q %q %v %v", r.Seed, r.arms, r.shares, r.Version)
 	for _, m := range r.Metrics {
-		fmt.Fprintf(h, " %q %d %q %q %d %d %d", m.Name, m.Kind, m.Outcome, m.Per, m.Delay, m.Window, m.Cap)
+		fmt.Fprintf(h, " %q %d %q %q %d %d %d %t %t %t", m.Name, m.Kind, m.Outcome, m.Per, m.Delay, m.Window, m.Cap, m.Once, m.Counted, m.Credited)
 	}
+	if r.Optimise != nil {
+		fmt.Fprintf(h, " by %q", r.Optimise.By)
+	}
+	if r.Namespace != nil {
+		fmt.Fprintf(h, " in %q", r.Namespace.Name) // its bounds may grow, and move nobody
+	}
+	fmt.Fprintf(h, " %v", r.Credit)
 	return hex.EncodeToString(binary.BigEndian.AppendUint32(nil, uint32(h.Sum64()))) //nolint:gosec // cut on purpose
 }
 
@@ -161,14 +207,26 @@ func (r *Running) Held(unit string) bool {
 	return slices.ContainsFunc(r.Holdouts, func(h Holdout) bool { return h.Holds(unit) })
 }
 
+// cohort is the length of the stretches of exposure time that mature together; 0: units
+// teach at once.
+func (r *Running) cohort() int64 {
+	if r.Optimise == nil {
+		return 0
+	}
+	return max(r.Metrics[r.Goal].Window/cohortsOfTime, 1)
+}
+
 // Place says where a unit stands: its arm by hash, or by the variant that it had before, and
-// whether it counts. A unit outside of the coverage has the fallback's content and counts
-// nowhere; if it is held out it gets nothing all the same.
-func (r *Running) Place(unit, before string) Placement {
+// whether it counts. A unit outside of the coverage or the namespace has the fallback's
+// content and counts nowhere; if it is held out it gets nothing all the same.
+func (r *Running) Place(unit, before string) Placement { return r.PlaceBy(unit, before, nil) }
+
+// PlaceBy is Place where the variants get other shares than planned; nil: they do not.
+func (r *Running) PlaceBy(unit, before string, weights []float64) Placement {
 	p := Placement{Arm: -1, Variant: r.Fallback}
 	if r.Held(unit) {
 		p.Variant, p.Held = ArmHoldout, true
-		if r.Coverage >= 1 || Bucket(r.Seed, unit) < r.Coverage {
+		if (r.Coverage >= 1 || r.covers(unit)) && r.Namespace.Holds(unit) {
 			p.Arm = r.Arm(ArmHoldout)
 		}
 	} else {
@@ -178,14 +236,34 @@ func (r *Running) Place(unit, before string) Placement {
 		}
 		e := r.Experiment
 		e.Holdouts = nil // asked above
-		if a := e.Assign(unit, sticky, nil); a.Arm >= 0 {
+		byHand := weights
+		if r.Optimise == nil {
+			byHand = nil // who takes part stays as planned
+		}
+		a := e.Assign(unit, sticky, byHand)
+		if a.Reason == Assigned && byHand == nil && weights != nil {
+			a.Arm, _ = pick(weights, Uniform(r.Seed, unit))
+		}
+		if a.Arm >= 0 {
 			p.Arm, p.Variant = a.Arm, r.arms[a.Arm]
 		}
 	}
-	if p.Arm >= 0 {
+	switch {
+	case p.Arm < 0:
+	case weights != nil && !p.Held:
+		p.Propensity = weights[p.Arm] * (1 - r.heldShare())
+	default:
 		p.Propensity = r.shares[p.Arm]
 	}
 	return p
+}
+
+// covers tells whether the experiment has grown to a unit.
+func (r *Running) covers(unit string) bool {
+	if r.Optimise != nil {
+		return Bucket(r.Seed+":coverage", unit) < r.Coverage
+	}
+	return Bucket(r.Seed, unit) < r.Coverage
 }
 
 // Placement is where a unit stands in a running experiment.

@@ -36,6 +36,10 @@ type Metric struct {
 	Delay   int64  // after the first exposure, before which nothing counts
 	Window  int64  // after the first exposure, until which it counts; 0 means for good
 	Cap     int64  // most that one unit's amounts count; 0 means no limit
+	Once    bool   // of a Ratio: whether there was any of either, whatever the amounts
+	Counted bool   // of a Ratio: how many of Per there were, whatever their amounts
+	// Credited outcomes count only if a mail of the experiment is credited with them.
+	Credited bool
 }
 
 // Outcome is something that a unit did, or that befell it.
@@ -43,8 +47,9 @@ type Outcome struct {
 	ID     uint64 // hash of the event's id: an event counts once
 	Name   string
 	At     int64
-	Amount int64 // 1 for what is only counted; money in the smallest unit
-	Gone   bool  // retracted, perhaps before it was seen
+	Amount int64  // 1 for what is only counted; money in the smallest unit
+	Gone   bool   // retracted, perhaps before it was seen
+	Mail   uint64 // hash of the decision that it is about; 0: of none
 }
 
 // Unit is what is known of one unit in one experiment. Its state depends on the set of what
@@ -58,6 +63,7 @@ type Unit struct {
 	Crossed    bool      // it was exposed to two arms: a report leaves such units out, and counts them
 	Pre        []Values  // by metric: PreValue and PrePer, frozen at the first exposure
 	Outcomes   []Outcome // by ID
+	Features   []int64   // frozen at the first exposure, see Feature
 	Closed     []Values  // by metric, when all windows are past and the outcomes are gone
 }
 
@@ -68,6 +74,7 @@ type Exposure struct {
 	At         int64
 	Propensity float64
 	Pre        []Values
+	Features   []int64
 }
 
 // Expose notes an exposure; the earliest counts.
@@ -79,7 +86,7 @@ func (u *Unit) Expose(e Exposure) {
 		return
 	}
 	u.Exposed, u.Arm, u.At, u.ExposureID, u.Propensity = true, e.Arm, e.At, e.ID, e.Propensity
-	u.Pre = slices.Clone(e.Pre)
+	u.Pre, u.Features = slices.Clone(e.Pre), slices.Clone(e.Features)
 }
 
 // Observe notes an outcome. One that is known, or was retracted before it came, changes
@@ -139,7 +146,9 @@ func (u *Unit) insert(at int, o Outcome) error {
 
 // Values is what the unit adds to a metric, which is the given one of its experiment.
 // Nothing before its exposure counts, and a unit that was not exposed adds nothing.
-func (u *Unit) Values(index int, m *Metric) Values {
+func (u *Unit) Values(index int, m *Metric) Values { return u.valuesBy(index, m, Credit{}) }
+
+func (u *Unit) valuesBy(index int, m *Metric, credit Credit) Values {
 	if u.Closed != nil {
 		if index < len(u.Closed) {
 			return u.Closed[index]
@@ -150,7 +159,7 @@ func (u *Unit) Values(index int, m *Metric) Values {
 	if index < len(u.Pre) {
 		v[PreValue], v[PrePer] = clamp(u.Pre[index][PreValue], AmountMax), clamp(u.Pre[index][PrePer], AmountMax)
 	}
-	if !u.Exposed {
+	if !u.Exposed || m.Credited && !u.touched(credit) {
 		return v
 	}
 	for i := range u.Outcomes {
@@ -158,14 +167,24 @@ func (u *Unit) Values(index int, m *Metric) Values {
 		if o.Gone || o.At < u.At+m.Delay || m.Window > 0 && o.At >= u.At+m.Window {
 			continue
 		}
-		if o.Name == m.Outcome {
+		if (o.Name == OutcomeClick || o.Name == OutcomeElsewhere) && u.scanned(o) {
+			continue
+		}
+		if o.Name == m.Outcome && (!m.Credited || u.credited(o, credit)) {
 			v[Value] += o.Amount
-			if m.Kind == Share {
+			if m.Kind == Share || m.Once {
 				v[Value] = 1
 			}
 		}
 		if m.Kind == Ratio && o.Name == m.Per {
-			v[Per] += o.Amount
+			switch {
+			case m.Once:
+				v[Per] = 1
+			case m.Counted:
+				v[Per]++
+			default:
+				v[Per] += o.Amount
+			}
 		}
 	}
 	limit := int64(AmountMax)
@@ -186,10 +205,12 @@ func (u *Unit) Matured(m *Metric, watermark int64) bool {
 }
 
 // Close gives up the outcomes for what they add to each metric, once no more may come.
-func (u *Unit) Close(metrics []Metric) {
+func (u *Unit) Close(metrics []Metric) { u.closeBy(metrics, Credit{}) }
+
+func (u *Unit) closeBy(metrics []Metric, credit Credit) {
 	closed := make([]Values, len(metrics))
 	for i := range metrics {
-		closed[i] = u.Values(i, &metrics[i])
+		closed[i] = u.valuesBy(i, &metrics[i], credit)
 	}
 	u.Closed, u.Outcomes, u.Pre = closed, nil, nil
 }

@@ -57,6 +57,7 @@ type Result struct {
 type RetryError struct {
 	After    time.Duration // not before
 	Attempts int           // tries so far, as far as they are known
+	Host     bool          // the server itself failed, not this mail
 	Err      error
 }
 
@@ -286,7 +287,9 @@ func (s *Sender) failed(job *Job, letter *Letter, d Delivery, attempted bool) (R
 		reason := fmt.Sprintf("given up after %d tries: %s", e.Attempts, d.Reason())
 		return s.finish(job, *letter, d, outcome, reason), nil
 	}
-	return Result{}, s.retry(job, e.Attempts, errors.New(d.Reason()), d.Err)
+	again := s.retry(job, e.Attempts, errors.New(d.Reason()), d.Err)
+	again.Host = !ours && (d.Code == 0 || d.Code == 421) // 421: the server closes (RFC 5321, 3.8)
+	return Result{}, again
 }
 
 // retry makes the RetryError of a failure and counts it.

@@ -12,6 +12,7 @@ import (
 type Update struct {
 	Event    *event.Event   // what happened, or nil
 	Handover *Person        // the history of a visitor who turned out to be this person, or nil
+	Fields   *FieldState    // with Handover: what his declared fields hold, or nil
 	Receipt  *event.Receipt // what came of a decision about this person, or nil
 
 	// Leave asks for the state of this person, who was merged into another one: each
@@ -22,6 +23,8 @@ type Update struct {
 	// Awaits, with Expect or Join, is how many handovers this person has yet to get.
 	Awaits int
 	Expect bool // nothing but Awaits has changed
+	// Steer is a word to all who assign people to experiments; the key is no person then.
+	Steer *event.Steer
 
 	Person *Person // the picture after the update; nil when the visitor stage passed it on
 	Change Change  // what the update changed in it
@@ -52,6 +55,9 @@ func NewKeeper(u *Updater, cacheMax int) *Keeper {
 
 // Process implements engine.Operator.
 func (k *Keeper) Process(c *engine.Ctx, u *Update) {
+	if u.Steer != nil {
+		return
+	}
 	p := u.Person // of a stage before this one, which looked it up
 	if p == nil {
 		p = engine.Value(c, k.Cell)
@@ -96,6 +102,7 @@ func (l *Link) Begin(e *event.Event, person string) {
 // hands their whole history over, once, and passes on what they do.
 type Visitors struct {
 	Cell    *state.Cell[Visitor, *Visitor]
+	Fields  *FieldKeeper // of the person stage, nil without declared fields
 	updater *Updater
 	person  *engine.Stage[*Update]
 }
@@ -114,7 +121,7 @@ func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 		if first && v.Person.Newest != 0 {
 			history := v.Person
 			v.Person = Person{}
-			o.person.Send(c, l.Person, &Update{Handover: &history})
+			o.person.Send(c, l.Person, &Update{Handover: &history, Fields: o.Fields.handOver(c)})
 		}
 		engine.Changed(c, o.Cell)
 	}
@@ -125,5 +132,6 @@ func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 	}
 	l.Update.Person = &v.Person
 	o.updater.Apply(&v.Person, l.Event, &l.Change)
+	o.Fields.visitor(c, &l.Update)
 	engine.Changed(c, o.Cell)
 }

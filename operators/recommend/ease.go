@@ -108,40 +108,63 @@ var ErrNothingToFit = errors.New("no choices to fit weights to")
 // Fit computes the weights of EASE (Steck, Embarrassingly shallow autoencoders, WWW
 // 2019) for the most chosen items: P = (XᵀX + λI)⁻¹, B = -P·diag(P)⁻¹ with a diagonal
 // of 0. It costs some n³ operations; the answer does not change afterwards.
-func (g *Gram) Fit() (*EASE, error) {
+func (g *Gram) Fit() (*EASE, error) { return g.counts().fit() }
+
+// gramCounts is a copy of the counts of the most chosen items, so that a fit, which takes
+// seconds, holds up nobody who adds.
+type gramCounts struct {
+	items  []Num
+	place  []int32 // by item: row, from 1
+	gram   *mat.SymDense
+	people []float32
+	ridge  float64
+}
+
+// counts copies what a fit needs; the copy has nothing in common with g.
+func (g *Gram) counts() *gramCounts {
 	items := g.most()
 	n := len(items)
+	c := &gramCounts{items: items, place: make([]int32, len(g.rows)), people: make([]float32, n), ridge: g.o.Lambda}
 	if n == 0 {
-		return nil, ErrNothingToFit
+		return c
 	}
-	e := &EASE{items: items, place: make([]int32, len(g.rows))}
 	for k, i := range items {
-		e.place[i] = int32(k) + 1 //nolint:gosec // at most Items
+		c.place[i] = int32(k) + 1 //nolint:gosec // at most Items
 	}
-	gram := mat.NewSymDense(n, nil)
+	c.gram = mat.NewSymDense(n, nil)
 	for k, i := range items {
 		r := &g.rows[i]
 		for l, j := range r.items {
-			if at := int(e.place[j]) - 1; at >= k {
-				gram.SetSym(k, at, r.value[l])
+			if at := int(c.place[j]) - 1; at >= k {
+				c.gram.SetSym(k, at, r.value[l])
 			}
 		}
-		gram.SetSym(k, k, gram.At(k, k)+g.o.Lambda)
+		c.people[k] = float32(r.at(i))
 	}
-	var c mat.Cholesky
-	if !c.Factorize(gram) {
-		return nil, fmt.Errorf("factorise the counts of %d items: not positive definite with ridge %g", n, g.o.Lambda)
+	return c
+}
+
+// fit computes the weights. It uses the copy up.
+func (c *gramCounts) fit() (*EASE, error) {
+	n := len(c.items)
+	if n == 0 {
+		return nil, ErrNothingToFit
 	}
-	if err := c.InverseTo(gram); err != nil {
+	for k := range n {
+		c.gram.SetSym(k, k, c.gram.At(k, k)+c.ridge)
+	}
+	var f mat.Cholesky
+	if !f.Factorize(c.gram) {
+		return nil, fmt.Errorf("factorise the counts of %d items: not positive definite with ridge %g", n, c.ridge)
+	}
+	if err := f.InverseTo(c.gram); err != nil {
 		return nil, fmt.Errorf("invert the counts of %d items: %w", n, err)
 	}
-	e.weight = make([]float32, n*n)
-	e.people = make([]float32, n)
+	e := &EASE{items: c.items, place: c.place, people: c.people, weight: make([]float32, n*n)}
 	for i := range n {
-		e.people[i] = float32(g.rows[items[i]].at(items[i]))
 		for j := range n {
 			if i != j {
-				e.weight[i*n+j] = float32(-gram.At(i, j) / gram.At(j, j))
+				e.weight[i*n+j] = float32(-c.gram.At(i, j) / c.gram.At(j, j))
 			}
 		}
 	}

@@ -116,3 +116,43 @@ func TestGram(t *testing.T) {
 		t.Errorf("after erasing %d: %g %g", n, g.Shared(0, 1), g.Shared(1, 2))
 	}
 }
+
+// TestFitOfACopy changes the counts between the copy and the fit, as those who observe
+// during a fit do: the weights are those of the moment of the copy.
+func TestFitOfACopy(t *testing.T) {
+	g := NewGram(GramOptions{Lambda: 2})
+	for p, items := range [][]Num{{0, 1}, {0, 1, 2}, {1, 2}, {0, 3}, {3}} {
+		for _, i := range items {
+			g.Add(string(rune('a'+p)), i)
+		}
+	}
+	want, err := g.Fit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := g.counts()
+	for p := range 20 { // 2 and 3, which nobody chose together so far, and a new item
+		g.Add(string(rune('k'+p)), 2)
+		g.Add(string(rune('k'+p)), 3)
+		g.Add(string(rune('k'+p)), 4)
+	}
+	g.Erase("a")
+	got, err := counts.fit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, err := g.Fit()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if now.Weight(2, 3) <= want.Weight(2, 3) || now.Weight(2, 4) == 0 {
+		t.Fatalf("the counts did not change: weight %g, was %g", now.Weight(2, 3), want.Weight(2, 3))
+	}
+	for from := range Num(5) {
+		for to := range Num(5) {
+			if got.Weight(from, to) != want.Weight(from, to) {
+				t.Errorf("weight of %d for %d: %g, want %g", from, to, got.Weight(from, to), want.Weight(from, to))
+			}
+		}
+	}
+}

@@ -140,7 +140,8 @@ func (h *Hybrid) Describe(item string, p Product) bool {
 }
 
 // Fit brings up to date what is only approximate between fits: which neighbours vote, the
-// lengths of texts, and the weights of EASE. Nothing else needs a fit. Others wait only while the counts are read and the answer is put in place.
+// lengths of texts, and the weights of EASE. Nothing else needs a fit. Those who observe
+// wait only while the counts are copied and the answer is put in place.
 func (h *Hybrid) Fit() error {
 	h.mu.Lock()
 	h.cf.Refresh()
@@ -150,8 +151,9 @@ func (h *Hybrid) Fit() error {
 		return nil
 	}
 	h.mu.RLock()
-	e, err := h.gram.Fit()
+	counts := h.gram.counts()
 	h.mu.RUnlock()
+	e, err := counts.fit()
 	if err != nil {
 		return err
 	}

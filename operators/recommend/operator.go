@@ -1,6 +1,8 @@
 package recommend
 
 import (
+	"sync"
+
 	"millrace/engine"
 	"millrace/operators/profile"
 	"millrace/state"
@@ -11,7 +13,7 @@ import (
 type Toucher struct {
 	recommender *Recommender
 	items       *engine.Stage[*Touch]
-	touches     []Touch
+	touches     sync.Pool // of *[]Touch, used again
 }
 
 // NewToucher makes the operator; it sends to the item stage.
@@ -24,10 +26,15 @@ func (o *Toucher) Process(c *engine.Ctx, u *profile.Update) {
 	if u.Event == nil || u.Person == nil || u.Change.Duplicate {
 		return
 	}
-	o.touches = o.recommender.Touches(o.touches[:0], u.Event, &u.Change, u.Person)
-	for i := range o.touches {
-		o.items.Send(c, o.touches[i].Item, &o.touches[i])
+	all, _ := o.touches.Get().(*[]Touch)
+	if all == nil {
+		all = new([]Touch)
 	}
+	*all = o.recommender.Touches((*all)[:0], u.Event, &u.Change, u.Person)
+	for i := range *all {
+		o.items.Send(c, (*all)[i].Item, &(*all)[i])
+	}
+	o.touches.Put(all)
 }
 
 // VisitorToucher is the Toucher of the visitor stage. What was passed on to a person

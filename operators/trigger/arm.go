@@ -190,7 +190,7 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 		t.cancel(s, nil, i, ReasonRetired, out)
 		return
 	}
-	f := Facts{Person: s.Profile, Now: s.Now}
+	f := Facts{Person: s.Profile, Fields: s.Fields, Now: s.Now}
 	d := t.decision(s, r, w)
 	if r.Kind == CartAbandoned {
 		cart, ok := s.Profile.Cart(d.CartID)

@@ -19,7 +19,7 @@ func CheckPart(b []byte) error { return new(State).DecodeFrom(b) }
 // merge hands the state over that a person leaves, or takes over what another one left.
 func (o *Operator) merge(c *engine.Ctx, u *profile.Update) {
 	st := engine.Value(c, o.Cell)
-	o.result.Timers, o.result.Decisions = o.result.Timers[:0], o.result.Decisions[:0]
+	out := o.begin()
 	if u.Leave != nil {
 		u.Leave.Put(PartName, st.AppendTo(nil))
 		*st = State{} // its timers find nothing
@@ -31,11 +31,11 @@ func (o *Operator) merge(c *engine.Ctx, u *profile.Update) {
 				c.Fail(err)
 				return
 			}
-			o.triggers.Merge(s, &src, &o.result)
+			o.triggers.Merge(s, &src, out)
 		}
-		o.triggers.Await(s, u.Awaits, &o.result)
+		o.triggers.Await(s, u.Awaits, out)
 	}
-	o.apply(c)
+	o.apply(c, out)
 }
 
 // Merge lets what another state of the same person waits for and decided join s, whose

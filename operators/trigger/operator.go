@@ -3,7 +3,9 @@ package trigger
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
 	"millrace/engine"
 	"millrace/operators/event"
@@ -21,12 +23,25 @@ type Operator struct {
 	triggers *Triggers
 	profiles *state.Cell[profile.Person, *profile.Person]
 	decided  func(*event.Decision)
-	result   Result
+	results  sync.Pool // of *Result: what a call asked for, used again
+
+	// Fields, unless nil, is where the declared fields of persons are kept. Set it before
+	// the graph runs.
+	Fields *state.Cell[profile.FieldState, *profile.FieldState]
 
 	// Enrol, unless nil, is Subject.Enrol for the person that is being processed. Set it
 	// before the graph runs.
 	Enrol func(c *engine.Ctx, d *event.Decision, p *profile.Person) string
+	// Notify, unless nil, is called for a decision that was made (MomentDecided) and for one
+	// whose mail was accepted (MomentSent). Set it before the graph runs.
+	Notify func(c *engine.Ctx, d *event.Decision, moment string)
 }
+
+// The moments of a decision at which Operator.Notify is called.
+const (
+	MomentDecided = "decided"
+	MomentSent    = "sent"
+)
 
 // NewOperator makes the operator. It reads the pictures that the keeper's cell holds
 // under the same key. decided, unless nil, is called for every decision, for counting.
@@ -42,6 +57,7 @@ func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
 	if u.Receipt != nil {
 		if engine.Value(c, o.Cell).Settle(u.Receipt) {
 			engine.Changed(c, o.Cell)
+			o.sent(c, u.Receipt)
 		}
 		return
 	}
@@ -54,9 +70,9 @@ func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
 		return // most events: nothing to read, nothing to write
 	}
 	st := engine.Value(c, o.Cell)
-	o.result.Timers, o.result.Decisions = o.result.Timers[:0], o.result.Decisions[:0]
-	o.triggers.Arm(Subject{Person: c.Key(), State: st, Profile: u.Person, Now: c.Watermark()}, ch, &o.result)
-	o.apply(c)
+	out := o.begin()
+	o.triggers.Arm(Subject{Person: c.Key(), State: st, Profile: u.Person, Now: c.Watermark()}, ch, out)
+	o.apply(c, out)
 }
 
 // Timer implements engine.TimerHandler.
@@ -67,23 +83,37 @@ func (o *Operator) Timer(c *engine.Ctx, t engine.Timer) {
 		return
 	}
 	st, p := engine.Value(c, o.Cell), engine.Value(c, o.profiles)
-	o.result.Timers, o.result.Decisions = o.result.Timers[:0], o.result.Decisions[:0]
+	out := o.begin()
 	s := Subject{Person: c.Key(), State: st, Profile: p, Now: c.Watermark()}
+	if o.Fields != nil {
+		s.Fields = engine.Value(c, o.Fields)
+	}
 	if o.Enrol != nil {
 		s.Enrol = func(d *event.Decision) string { return o.Enrol(c, d, p) }
 	}
-	o.triggers.Fire(s, rule, sub, &o.result)
-	o.apply(c)
+	o.triggers.Fire(s, rule, sub, out)
+	o.apply(c, out)
+}
+
+// begin is an empty result, for apply.
+func (o *Operator) begin() *Result {
+	out, _ := o.results.Get().(*Result)
+	if out == nil {
+		return &Result{}
+	}
+	out.Timers, out.Decisions = out.Timers[:0], out.Decisions[:0]
+	return out
 }
 
 // apply sets the timers and sends off the decisions that a call asked for.
-func (o *Operator) apply(c *engine.Ctx) {
+func (o *Operator) apply(c *engine.Ctx, out *Result) {
+	defer o.results.Put(out)
 	engine.Changed(c, o.Cell)
-	for _, t := range o.result.Timers {
+	for _, t := range out.Timers {
 		c.SetTimer(t.Due, t.Rule+"\x00"+t.Sub)
 	}
-	for i := range o.result.Decisions {
-		d := &o.result.Decisions[i]
+	for i := range out.Decisions {
+		d := &out.Decisions[i]
 		o.decided(d)
 		if d.Outcome != event.Pending {
 			continue
@@ -94,5 +124,19 @@ func (o *Operator) apply(c *engine.Ctx) {
 			return
 		}
 		c.Effect(EffectMail, d.Person, body)
+		if o.Notify != nil {
+			o.Notify(c, d, MomentDecided)
+		}
+	}
+}
+
+// sent tells of a decision whose mail was accepted.
+func (o *Operator) sent(c *engine.Ctx, r *event.Receipt) {
+	if o.Notify == nil || r.Outcome != event.Sent {
+		return
+	}
+	records := engine.Value(c, o.Cell).Records
+	if i := slices.IndexFunc(records, func(d event.Decision) bool { return d.ID == r.Decision }); i >= 0 {
+		o.Notify(c, &records[i], MomentSent)
 	}
 }

@@ -27,6 +27,7 @@ const (
 // Facts are what the conditions of a rule see.
 type Facts struct {
 	Person   *profile.Person
+	Fields   *profile.FieldState // what the declared fields hold, nil without any
 	Now      int64
 	CartID   string
 	OrderID  string
@@ -138,7 +139,8 @@ type Subject struct {
 	Person  string // pseudonym
 	State   *State
 	Profile *profile.Person
-	Now     int64 // the watermark
+	Fields  *profile.FieldState // nil without declared fields
+	Now     int64               // the watermark
 
 	// Enrol is asked last before a mail is decided, and may note a variant in the
 	// decision. It answers why no mail may be sent, or ""; nil: none is asked.

@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"slices"
 
 	"millrace/operators/event"
@@ -118,11 +119,29 @@ func (s *State) Settle(r *event.Receipt) bool {
 		}
 		was = true
 		d.Outcome, d.Subject, d.Model, d.Ended = r.Outcome, r.Subject, r.Model, r.At
+		d.Written = r.Written.Bounded()
+		s.fade(i)
 		if r.Reason != "" {
 			d.Reason = r.Reason
 		}
 	}
 	return was
+}
+
+// writtenKeep is how many of the newest mails are kept with all that was considered for
+// them: a few kilobytes each.
+const writtenKeep = 2
+
+// fade forgets the words of all mails but the newest ones before and with record last.
+func (s *State) fade(last int) {
+	kept := 0
+	for i := last; i >= 0; i-- {
+		if w := s.Records[i].Written; w != nil && len(w.Lines) > 0 {
+			if kept++; kept > writtenKeep {
+				s.Records[i].Written = w.Faded()
+			}
+		}
+	}
 }
 
 // schema is the version of the stored form. The second one is written only of those
@@ -177,7 +196,7 @@ func AppendDecision(b []byte, d *event.Decision) []byte {
 	b = binary.AppendVarint(b, d.Decided-d.Started)
 	b = binary.AppendVarint(b, d.Ended)
 	b = binary.AppendVarint(b, int64(d.Value))
-	b = append(b, byte(d.Outcome)|bit(d.Experiment != "", outcomeTrial))
+	b = append(b, byte(d.Outcome)|bit(d.Experiment != "", outcomeTrial)|bit(d.Written != nil, outcomeWritten))
 	if d.Experiment != "" {
 		b = profile.AppendFloat(profile.AppendString(b, d.Experiment), d.Propensity)
 		b = append(b, bit(d.WouldSend, 1))
@@ -187,11 +206,22 @@ func AppendDecision(b []byte, d *event.Decision) []byte {
 	for i := range d.Items {
 		b = profile.AppendItem(b, &d.Items[i])
 	}
+	if d.Written != nil {
+		text, err := json.Marshal(d.Written)
+		if err != nil {
+			panic("BUG: what was written is not JSON")
+		}
+		b = profile.AppendString(b, string(text))
+	}
 	return b
 }
 
-// outcomeTrial says beside the outcome that the experiment of a decision follows.
-const outcomeTrial = 0x80
+// outcomeTrial says beside the outcome that the experiment of a decision follows, and
+// outcomeWritten that what was written stands at its end.
+const (
+	outcomeTrial   = 0x80
+	outcomeWritten = 0x40
+)
 
 // ReadDecision reads what AppendDecision wrote, also before decisions named experiments.
 func ReadDecision(w *profile.Wire) event.Decision {
@@ -204,7 +234,7 @@ func ReadDecision(w *profile.Wire) event.Decision {
 	d.Ended = w.Varint()
 	d.Value = event.Money(w.Varint())
 	outcome := w.Byte()
-	d.Outcome = event.Outcome(outcome &^ outcomeTrial)
+	d.Outcome = event.Outcome(outcome &^ (outcomeTrial | outcomeWritten))
 	if outcome&outcomeTrial != 0 {
 		d.Experiment, d.Propensity = w.String(), w.Float()
 		would := w.Byte()
@@ -222,6 +252,11 @@ func ReadDecision(w *profile.Wire) event.Decision {
 	}
 	for i := range d.Items {
 		d.Items[i] = profile.ReadItem(w)
+	}
+	if outcome&outcomeWritten != 0 {
+		if err := json.Unmarshal([]byte(w.String()), &d.Written); err != nil || d.Written == nil {
+			w.Fail("what was written is not JSON")
+		}
 	}
 	return d
 }
