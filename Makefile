@@ -60,7 +60,7 @@ bench-peers: ## measure millrace beside plain Go, Watermill and Benthos; ARGS="-
 	cd bench/peers && go vet ./... && go test -timeout $(TIMEOUT) ./... && go run . -json -plot ../../docs/peers.svg $(ARGS)
 
 bench-flink: ## measure millrace beside Apache Flink on the Nexmark queries (needs mvn and Java 17); ARGS="-events 10000000"
-	cd bench/peers/flink && mvn -q -B compile dependency:build-classpath -Dmdep.outputFile=target/classpath
+	cd bench/peers/flink && mvn -q -B compile dependency:build-classpath -Dmdep.outputFile=../../../bin/flink/classpath
 	cd bench/peers && go test -timeout $(TIMEOUT) ./... && go run . -nexmark -json $(ARGS)
 
 eval: build ## train the subject model anew and print how well it heeds its condition

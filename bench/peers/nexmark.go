@@ -47,6 +47,9 @@ func flinkQueries() []string {
 	return []string{"q0", "q1", "q2", "q3", "q4", "q5", "q7", "q8", "q11"}
 }
 
+// flinkBuilt is where `make bench-flink` puts what it built, seen from this module.
+const flinkBuilt = "../../bin/flink"
+
 // nexmarkMicros is the event time between two events: 10,000 in a second, as is usual.
 const nexmarkMicros = 100
 
@@ -139,11 +142,11 @@ func startQuery(ctx context.Context, o *options, e, query string) (queryResult, 
 		}
 		cmd = exec.CommandContext(ctx, self, "-nexmark", "-child", e, "-query", query, "-events", strconv.Itoa(o.events), "-state", dir) //nolint:gosec // ourselves
 	} else {
-		path, err := os.ReadFile(filepath.Join("flink", "target", "classpath"))
+		path, err := os.ReadFile(filepath.Join(flinkBuilt, "classpath"))
 		if err != nil {
 			return queryResult{}, fmt.Errorf("Flink is not built, `make bench-flink` does it: %w", err) //nolint:staticcheck // a name
 		}
-		classes := filepath.Join("flink", "target", "classes") + string(os.PathListSeparator) + strings.TrimSpace(string(path))
+		classes := filepath.Join(flinkBuilt, "classes") + string(os.PathListSeparator) + strings.TrimSpace(string(path))
 		cmd = exec.CommandContext(ctx, "java", "-Xms3g", "-Xmx3g", "--add-opens=java.base/java.util=ALL-UNNAMED", //nolint:gosec // a benchmark by hand
 			"--add-opens=java.base/java.lang=ALL-UNNAMED", "-cp", classes, "millrace.Nexmark",
 			query, strconv.Itoa(o.events), strconv.Itoa(nexmarkMicros), e, dir)
