@@ -16,10 +16,10 @@ FUZZTIME ?= 20000x
 SEEDS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: dev test build race fuzz lint fmt bench eval soak crash clean help
+.PHONY: dev test build race fuzz lint fmt bench bench-nexmark bench-peers bench-flink eval soak crash clean help
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 dev: build ## run everything with a simulated shop; ARGS="--for 40s --seed 7" passes flags
 	bin/millrace dev $(ARGS)
@@ -50,6 +50,18 @@ fmt: ## bring all files into the format that lint wants
 
 bench: ## measure: events per second and CPU seconds per million events, and each package
 	go test -run '^$$' -bench . -timeout 60m ./...
+
+bench-nexmark: build ## run the Nexmark queries through JetStream; ARGS="--events 1000000 --pack 1"
+	bin/millrace bench nexmark $(ARGS) --json
+
+# A module of its own, so that the product does not carry its peers. The first run fetches
+# and compiles them, which takes minutes.
+bench-peers: ## measure millrace beside plain Go, Watermill and Benthos; ARGS="-events 1000000"
+	cd bench/peers && go vet ./... && go test -timeout $(TIMEOUT) ./... && go run . -json -plot ../../docs/peers.svg $(ARGS)
+
+bench-flink: ## measure millrace beside Apache Flink on the Nexmark queries (needs mvn and Java 17); ARGS="-events 10000000"
+	cd bench/peers/flink && mvn -q -B compile dependency:build-classpath -Dmdep.outputFile=../../../bin/flink/classpath
+	cd bench/peers && go test -timeout $(TIMEOUT) ./... && go run . -nexmark -json $(ARGS)
 
 eval: build ## train the subject model anew and print how well it heeds its condition
 	bin/millrace train --out bin/subject.safetensors

@@ -71,7 +71,7 @@ func (o *sellers) Process(c *engine.Ctx, in *Input) {
 		return
 	}
 	if len(s.waiting) >= pendingMax {
-		o.sink.Lost++
+		o.sink.lost()
 		return
 	}
 	s.waiting = append(s.waiting, in.Auction.ID)
@@ -160,7 +160,7 @@ func (o *sales) Process(c *engine.Ctx, in *Input) {
 			return // most bids change nothing, and write nothing
 		}
 	case len(s.waiting) >= 2*pendingMax:
-		o.sink.Lost++
+		o.sink.lost()
 		return
 	default:
 		s.waiting = append(s.waiting, in.Bid.Time, in.Bid.Price)

@@ -32,7 +32,7 @@ func graph(sink *Sink, root func(c *engine.Ctx, in *Input)) *engine.Graph {
 	return engine.NewGraph(func(c *engine.Ctx, u *engine.Unit) {
 		in, ok := u.Value.(*Input)
 		if !ok {
-			sink.Bad++
+			sink.bad()
 			return
 		}
 		root(c, in)

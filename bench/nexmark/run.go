@@ -28,10 +28,12 @@ func (w Workload) withDefaults() Workload {
 	return w
 }
 
-// Log is the workload as a log in memory, with an end that fires every window.
-func (w Workload) Log() *enginetest.Log {
+// Messages calls f with each message and the newest event time so far: the workload, then
+// an end whose event time, an hour later or end if that is more, fires every window. f
+// may keep the message.
+func (w Workload) Messages(end int64, f func(newest int64, message []byte) error) error {
 	w = w.withDefaults()
-	g, log := NewGenerator(w.Seed, w.Micros), enginetest.NewLog()
+	g := NewGenerator(w.Seed, w.Micros)
 	var message []byte
 	newest := int64(0)
 	for k := range w.Events {
@@ -39,12 +41,23 @@ func (w Workload) Log() *enginetest.Log {
 		newest = max(newest, e.Time())
 		message = AppendEvent(message, &e)
 		if (k+1)%int64(w.Pack) == 0 || k == w.Events-1 {
-			log.Append(newest, message)
+			if err := f(newest, message); err != nil {
+				return err
+			}
 			message = nil
 		}
 	}
-	end := Event{Kind: EndKind, Bid: Bid{Time: g.TimeOf(w.Events) + time.Hour.Milliseconds()}}
-	log.Append(newest, AppendEvent(nil, &end))
+	last := Event{Kind: EndKind, Bid: Bid{Time: max(end, g.TimeOf(w.Events)+time.Hour.Milliseconds())}}
+	return f(newest, AppendEvent(nil, &last))
+}
+
+// Log is the workload as a log in memory, with an end that fires every window.
+func (w Workload) Log() *enginetest.Log {
+	log := enginetest.NewLog()
+	_ = w.Messages(0, func(newest int64, message []byte) error {
+		log.Append(newest, message)
+		return nil
+	})
 	return log
 }
 
@@ -59,19 +72,27 @@ func (w Workload) OutOfOrder() time.Duration {
 
 // Run runs a query over a log from where the store stands to the log's end.
 func Run(ctx context.Context, query string, log *enginetest.Log, outOfOrder time.Duration, store *state.Store, sink *Sink, tune func(*engine.Options)) error {
-	g, err := NewGraph(query, sink, 0)
-	if err != nil {
-		return err
-	}
-	o := engine.Options{
-		Source: log, Store: store, Decoder: Decoder{}, Graph: g, OutOfOrder: outOfOrder, Once: true, LogEnd: log.Last,
-	}
-	if tune != nil {
-		tune(&o)
-	}
-	e, err := engine.Open(ctx, o)
+	e, err := open(ctx, query, log, log.Last, outOfOrder, store, sink, tune)
 	if err != nil {
 		return err
 	}
 	return e.Run(ctx)
+}
+
+// open makes the engine of a query over a log that ends at end.
+func open(
+	ctx context.Context, query string, source engine.Source, end func(context.Context) (uint64, error),
+	outOfOrder time.Duration, store *state.Store, sink *Sink, tune func(*engine.Options),
+) (*engine.Engine, error) {
+	g, err := NewGraph(query, sink, 0)
+	if err != nil {
+		return nil, err
+	}
+	o := engine.Options{
+		Source: source, Store: store, Decoder: Decoder{}, Graph: g, OutOfOrder: outOfOrder, Once: true, LogEnd: end,
+	}
+	if tune != nil {
+		tune(&o)
+	}
+	return engine.Open(ctx, o)
 }

@@ -78,7 +78,6 @@ func (o *winners) Timer(c *engine.Ctx, t engine.Timer) {
 // auction, count, start and end of the window; all of them if several have as many.
 func q5(sink *Sink, cacheMax int) (*engine.Graph, error) {
 	var ends *engine.Stage[*found]
-	var out found
 	op, err := bidCount("auction/count", engine.WindowOptions{Size: 10 * time.Second, Slide: 2 * time.Second}, bidTime, cacheMax,
 		func(c *engine.Ctx, p engine.Pane[uint64]) {
 			auction, err := strconv.ParseInt(c.Key(), 10, 64)
@@ -86,9 +85,7 @@ func q5(sink *Sink, cacheMax int) (*engine.Graph, error) {
 				c.Fail(err)
 				return
 			}
-			out.end, out.most = p.End, int64(p.Value) //nolint:gosec // a count
-			out.rows = append(out.rows[:0], auction)
-			ends.Send(c, key(p.End), &out)
+			ends.Send(c, key(p.End), &found{candidates{int64(p.Value), []int64{auction}}, p.End}) //nolint:gosec // a count
 		})
 	if err != nil {
 		return nil, err
@@ -124,12 +121,9 @@ func q7(sink *Sink, cacheMax int) (*engine.Graph, error) {
 		Result: func(w *candidates) candidates { return candidates{w.most, slices.Clone(w.rows)} },
 	}
 	var ends *engine.Stage[*found]
-	var out found
 	op, err := engine.NewWindowOperator("part/highest", engine.WindowOptions{Size: 10 * time.Second}, highest,
 		engine.WindowHooks[*Input, candidates]{At: bidTime, Pane: func(c *engine.Ctx, p engine.Pane[candidates]) {
-			out.end, out.most = p.End, p.Value.most
-			out.rows = append(out.rows[:0], p.Value.rows...)
-			ends.Send(c, key(p.End), &out)
+			ends.Send(c, key(p.End), &found{p.Value, p.End})
 		}}, cacheMax)
 	if err != nil {
 		return nil, err
