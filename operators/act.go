@@ -248,7 +248,9 @@ func (m *Mailer) query(j *Journey, d *event.Decision, p *profile.Person, now int
 	}
 	q := recommend.QueryFor(p, j.Exclude, limit, now)
 	q.NeedName, q.NeedPrice = true, true
-	q.Seeds = q.Seeds[:0]
+	if len(d.Items) > 0 { // else what the person looked at or bought
+		q.Seeds = q.Seeds[:0]
+	}
 	for i := range d.Items {
 		q.Seeds = append(q.Seeds, recommend.Seed{Item: d.Items[i].ID, Weight: 1})
 		q.Hide = append(q.Hide, d.Items[i].ID)

@@ -98,7 +98,7 @@ type scene struct {
 // withShipped adds the shipped pipelines that files does not hold.
 func withShipped(t *testing.T, files fstest.MapFS) fstest.MapFS {
 	t.Helper()
-	for _, name := range []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml"} {
+	for _, name := range []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml", "browse.yaml", "win-back.yaml", "welcome.yaml"} {
 		raw, err := fs.ReadFile(configs.Shipped(), name)
 		if err != nil {
 			t.Fatal(err)
