@@ -72,8 +72,11 @@ func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
 	st := engine.Value(c, o.Cell)
 	out := o.begin()
 	s := Subject{Person: c.Key(), State: st, Profile: u.Person, Now: c.Watermark()}
-	if u.Event != nil && ch.Kind == event.ProductViewed {
-		s.Looked = u.Event.Products
+	if u.Event != nil {
+		s.Past = u.Event.Flags&event.FromImport != 0
+		if ch.Kind == event.ProductViewed {
+			s.Looked = u.Event.Products
+		}
 	}
 	o.triggers.Arm(s, ch, out)
 	o.apply(c, out)

@@ -76,7 +76,7 @@ func (t *Triggers) armLooks(s Subject, r *Rule, ch *profile.Change, out *Result)
 		}
 		return
 	}
-	if ch.Kind != event.ProductViewed || ch.Silent || ch.Merged {
+	if ch.Kind != event.ProductViewed || ch.Silent || ch.Merged || s.Past {
 		return
 	}
 	x := s.State.session(r, ch.Time, i >= 0)
@@ -230,6 +230,9 @@ func (t *Triggers) armGreeting(s Subject, r *Rule, ch *profile.Change, out *Resu
 		return
 	}
 	s.State.greet(r.name())
+	if s.Past {
+		return // whoever was imported has known the shop for long
+	}
 	t.start(s, r, Wait{Rule: r.name(), Sub: welcomeSub, Started: at, Activity: at}, out)
 }
 

@@ -160,6 +160,7 @@ type Subject struct {
 	Fields  *profile.FieldState // nil without declared fields
 	Now     int64               // the watermark
 	Looked  []event.Product     // what a Product Viewed, taken over by Arm, is about
+	Past    bool                // what Arm takes over was imported: nobody is greeted for it
 
 	// Enrol is asked last before a mail is decided, and may note a variant in the
 	// decision. It answers why no mail may be sent, or ""; nil: none is asked.
