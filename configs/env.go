@@ -226,7 +226,7 @@ func (e *Env) values(slots []Value, uses []int) map[string]any {
 // StandardFields returns the variables of a shop, in the order of their slots. The
 // operators fill them; a program with other operators hands in its own.
 func StandardFields() []Field {
-	cart, order, browse := []string{"cart"}, []string{"post-purchase"}, []string{"browse"}
+	cart, order, browse := []string{"cart", "checkout"}, []string{"post-purchase", "review-request"}, []string{"browse"}
 	return []Field{
 		{Name: "profile.consent.marketing", Type: Bool, Doc: "may get marketing mail"},
 		{Name: "profile.suppressed", Type: Bool, Doc: "bounced for good, complained or unsubscribed"},

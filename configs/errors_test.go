@@ -130,7 +130,7 @@ func TestJourneyErrors(t *testing.T) {
 	f("Cart Viewed", "Order Refunded", `7:31: trigger.start.on: Order Refunded cannot start a journey of kind cart, expected one of Product Added, Product Removed, Cart Viewed, Checkout Started`)
 	f("Order Completed", "Cart Viewed", `9:16: trigger.cancel.on: Cart Viewed starts the wait and cannot cancel it too`)
 	f("[user_id, cart_id]", "[cart_id, user_id]", `6:9: trigger.key: got cart_id first, expected user_id: a wait belongs to a person`)
-	f("seed: cart.items", "seed: order.items", `18:42: content.recommend.seed: a mail of kind cart has no order.items, they come with post-purchase`)
+	f("seed: cart.items", "seed: order.items", `18:42: content.recommend.seed: a mail of kind cart has no order.items, they come with post-purchase, review-request`)
 }
 
 func TestExperimentErrors(t *testing.T) {
@@ -287,7 +287,7 @@ func TestConditionErrors(t *testing.T) {
 	on("cart.items % cart.quantity == 1", `7:64: trigger.start.when: got a divisor that may be zero, expected a written number such as 7`)
 	on("cart.currency matches '('", "7:73: trigger.start.when: got a pattern that is none: error parsing regexp: missing closing ): `(`")
 	on("cart.value == nil", `7:65: trigger.start.when: got nil, expected a value: what is not known is false, 0 or empty text`)
-	on("order.value > 30", `7:51: trigger.start.when: order.value is known in journeys of kind post-purchase, this one is of kind cart`)
+	on("order.value > 30", `7:51: trigger.start.when: order.value is known in journeys of kind post-purchase, review-request, this one is of kind cart`)
 	on("hasPrefix(cart.currency) == true", `7:51: trigger.start.when: got 1 values for hasPrefix, expected 2`)
 	on(strings.Repeat("cart.value > 1 || ", 100)+"true", `7:822: trigger.start.when: got a condition of more than 256 parts`)
 	on(`""`, `7:52: trigger.start.when: unexpected token EOF`)

@@ -58,6 +58,8 @@ func (o Options) withDefaults() (Options, error) {
 		o.Kinds = []Kind{
 			{Name: "cart", Starts: []string{"Product Added", "Product Removed", "Cart Viewed", "Checkout Started"}},
 			{Name: "post-purchase", Starts: []string{"Order Completed"}},
+			{Name: "checkout", Starts: []string{"Checkout Started"}},
+			{Name: "review-request", Starts: []string{"Order Completed"}},
 			{Name: "browse", Starts: []string{"Product Viewed"}, Cancels: []string{"Product Added", "Checkout Started", "Order Completed"}, Personal: true},
 			{Name: "win-back", Starts: []string{"Order Completed"}, Personal: true},
 			{Name: "welcome", Starts: []string{"Identify"}, Cancels: []string{"Order Completed"}, Personal: true},
@@ -68,8 +70,8 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Seeds) == 0 {
 		o.Seeds = []Seed{
-			{Name: "cart.items", Kinds: []string{"cart"}},
-			{Name: "order.items", Kinds: []string{"post-purchase"}},
+			{Name: "cart.items", Kinds: []string{"cart", "checkout"}},
+			{Name: "order.items", Kinds: []string{"post-purchase", "review-request"}},
 			{Name: "profile.viewed"},
 		}
 	}

@@ -95,7 +95,7 @@ func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (tri
 // shape says what kind of rule a journey is, by what its mail is about.
 func shape(r *trigger.Rule, j *configs.Journey) {
 	switch j.Content.Kind {
-	case "post-purchase":
+	case "post-purchase", "review-request":
 		r.Kind = trigger.PostPurchase
 	case "browse":
 		r.Kind = trigger.Browsed
