@@ -199,10 +199,10 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 	}, written, nil
 }
 
-// target is where the button of a mail leads: to the cart, or where the shop names no
-// page for carts, and for orders, to the first product.
+// target is where the button of a mail leads: of a mail about a cart to the cart, if the
+// shop names a page for carts; else to the first product that the mail is about, if any.
 func (m *Mailer) target(d *event.Decision) string {
-	if d.OrderID == "" {
+	if d.Kind == "cart" || d.Kind == "checkout" {
 		if page := m.o.CartURL(d.CartID); page != "" {
 			return page
 		}

@@ -98,7 +98,7 @@ func (s *State) session(r *Rule, at int64, waiting bool) *Session {
 	if i >= 0 {
 		x := &s.Sessions[i]
 		switch {
-		case waiting || at >= x.Start-pause && at <= x.Last+pause:
+		case at >= x.Start-pause && (waiting || at <= x.Last+pause):
 			x.Start, x.Last = min(x.Start, at), max(x.Last, at)
 			return x
 		case at < x.Start:

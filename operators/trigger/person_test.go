@@ -34,6 +34,7 @@ func TestBrowsed(t *testing.T) {
 	f("look:a@1m look:b@2m look:c@40m idle@10h", "")                                             // a pause between
 	f("look:a@1m look:b@2m look:c@3m look:d@60m idle@10h", "mail:@120m")                         // while it waits no pause counts
 	f("look:a@1m look:b@2m look:c@20m/3m idle@10h", "mail:@63m")                                 // one came late
+	f("look:a@40m look:b@41m look:c@42m look:d@43m/1m order:o@44m/2m idle@10h", "mail:@102m")    // nor does it pull the wait back
 	f("look:a@40m look:b@41m look:c@42m/1m idle@10h", "")                                        // late, of an earlier session
 	f("look:a@1m look:b@2m look:c@3m cart:x@30m idle@10h", "something-was-put-in-the-cart:@29m") // carts are reminded of by their own
 	f("look:a@1m look:b@2m look:c@3m order:o@30m idle@10h", "ordered:@29m")                      // bought
