@@ -226,7 +226,7 @@ func (e *Env) values(slots []Value, uses []int) map[string]any {
 // StandardFields returns the variables of a shop, in the order of their slots. The
 // operators fill them; a program with other operators hands in its own.
 func StandardFields() []Field {
-	cart, order := []string{"cart"}, []string{"post-purchase"}
+	cart, order, browse := []string{"cart", "checkout"}, []string{"post-purchase", "review-request"}, []string{"browse"}
 	return []Field{
 		{Name: "profile.consent.marketing", Type: Bool, Doc: "may get marketing mail"},
 		{Name: "profile.suppressed", Type: Bool, Doc: "bounced for good, complained or unsubscribed"},
@@ -254,6 +254,8 @@ func StandardFields() []Field {
 		{Name: "order.items", Type: Int, Doc: "different products in the order", Kinds: order},
 		{Name: "order.quantity", Type: Int, Doc: "pieces in the order", Kinds: order},
 		{Name: "order.currency", Type: Text, Doc: `such as "EUR"`, Kinds: order},
+		{Name: "browse.views", Type: Int, Doc: "how often products were looked at without a long pause", Kinds: browse},
+		{Name: "browse.categories", Type: Texts, Doc: "categories of the products that were looked at most", Kinds: browse},
 		{Name: "order.categories", Type: Texts, Doc: "categories of the products in the order", Kinds: order},
 	}
 }

@@ -18,6 +18,10 @@ func Explain(j *Journey) string {
 	}
 	say("[%s] On %s%s, wait %s for each %s; a further one begins the wait anew.",
 		t.ID, either(t.Start.On), when, spell(t.Wait), strings.Join(t.Key, " and "))
+	if v := t.Start.Views; v != nil {
+		of := map[bool]string{true: "one product", false: "any products"}[v.Of == "product"]
+		say("[%s] The wait begins at look %d at %s, with no pause of more than %s between looks.", t.ID, v.AtLeast, of, spell(v.Pause))
+	}
 	if len(t.Cancel.On) > 0 {
 		say("[%s] %s in that time ends it without a mail.", t.ID, upper(either(t.Cancel.On)))
 	}

@@ -45,6 +45,8 @@ type Trigger struct {
 type Start struct {
 	On   []string   `json:"on" words:"events" jsonschema:"required" jsonschema_description:"The events that begin the wait."`
 	When *Condition `json:"when,omitempty" jsonschema_description:"They begin it only if this holds."`
+	// Views is how much must be looked at before the wait begins, nil in other journeys.
+	Views *Views `json:"views,omitempty" jsonschema_description:"How much must be looked at before the wait begins, in journeys of kind browse."`
 }
 
 // Cancel is what ends the wait without a mail.

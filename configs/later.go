@@ -44,11 +44,8 @@ var laterValues = map[string]map[string]string{
 		"hybrid":        "hybrid recommendation comes later",
 	},
 	"content.kind": {
-		"browse":        "only carts and orders start journeys so far",
-		"welcome":       "only carts and orders start journeys so far",
-		"win-back":      "only carts and orders start journeys so far",
-		"price-drop":    "only carts and orders start journeys so far",
-		"back-in-stock": "only carts and orders start journeys so far",
+		"price-drop":    "changes of the catalogue start no journeys so far",
+		"back-in-stock": "changes of the catalogue start no journeys so far",
 	},
 	"trigger.key": {"order_id": "a wait per order comes later; user_id and cart_id key it"},
 }

@@ -41,7 +41,7 @@ func TestShipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Journeys) != 2 || s.Shop.File != "shop.yaml" {
+	if len(s.Journeys) != 7 || s.Shop.File != "shop.yaml" {
 		t.Fatalf("got %d journeys of %s", len(s.Journeys), s.Shop.File)
 	}
 	cart := s.Journey("cart-abandonment")
@@ -441,7 +441,7 @@ func TestNearest(t *testing.T) {
 // FuzzLoad: whatever stands in a file, reading it ends in a set or in problems with a
 // place, and never in a panic.
 func FuzzLoad(f *testing.F) {
-	for _, name := range []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml"} {
+	for _, name := range []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml", "browse.yaml", "win-back.yaml", "welcome.yaml", "checkout.yaml", "review-request.yaml"} {
 		raw, err := shipped.ReadFile(name)
 		if err != nil {
 			f.Fatal(err)

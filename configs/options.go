@@ -29,6 +29,10 @@ type Options struct {
 type Kind struct {
 	Name   string   // content.kind
 	Starts []string // events that bring what the mail is about; none means any
+	// Cancels are the events that may end the wait, if Personal: the wait belongs to the
+	// person and to nothing else.
+	Cancels  []string
+	Personal bool
 }
 
 // Seed names items whose neighbours are recommended.
@@ -44,6 +48,7 @@ func (o Options) withDefaults() (Options, error) {
 			"Product Viewed", "Product Added", "Product Removed", "Products Searched", "Cart Viewed", "Checkout Started",
 			"Order Completed", "Order Refunded", "Product Reviewed",
 			"Email Delivered", "Email Opened", "Email Link Clicked", "Email Bounced", "Email Marked as Spam", "Unsubscribed",
+			"Identify",
 		}
 	}
 	if len(o.Keys) == 0 {
@@ -53,6 +58,11 @@ func (o Options) withDefaults() (Options, error) {
 		o.Kinds = []Kind{
 			{Name: "cart", Starts: []string{"Product Added", "Product Removed", "Cart Viewed", "Checkout Started"}},
 			{Name: "post-purchase", Starts: []string{"Order Completed"}},
+			{Name: "checkout", Starts: []string{"Checkout Started"}},
+			{Name: "review-request", Starts: []string{"Order Completed"}},
+			{Name: "browse", Starts: []string{"Product Viewed"}, Cancels: []string{"Product Added", "Checkout Started", "Order Completed"}, Personal: true},
+			{Name: "win-back", Starts: []string{"Order Completed"}, Personal: true},
+			{Name: "welcome", Starts: []string{"Identify"}, Cancels: []string{"Order Completed"}, Personal: true},
 		}
 	}
 	if len(o.Sources) == 0 {
@@ -60,8 +70,8 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if len(o.Seeds) == 0 {
 		o.Seeds = []Seed{
-			{Name: "cart.items", Kinds: []string{"cart"}},
-			{Name: "order.items", Kinds: []string{"post-purchase"}},
+			{Name: "cart.items", Kinds: []string{"cart", "checkout"}},
+			{Name: "order.items", Kinds: []string{"post-purchase", "review-request"}},
 			{Name: "profile.viewed"},
 		}
 	}

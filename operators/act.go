@@ -199,10 +199,10 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 	}, written, nil
 }
 
-// target is where the button of a mail leads: to the cart, or where the shop names no
-// page for carts, and for orders, to the first product.
+// target is where the button of a mail leads: of a mail about a cart to the cart, if the
+// shop names a page for carts; else to the first product that the mail is about, if any.
 func (m *Mailer) target(d *event.Decision) string {
-	if d.OrderID == "" {
+	if d.Kind == "cart" || d.Kind == "checkout" {
 		if page := m.o.CartURL(d.CartID); page != "" {
 			return page
 		}
@@ -248,7 +248,9 @@ func (m *Mailer) query(j *Journey, d *event.Decision, p *profile.Person, now int
 	}
 	q := recommend.QueryFor(p, j.Exclude, limit, now)
 	q.NeedName, q.NeedPrice = true, true
-	q.Seeds = q.Seeds[:0]
+	if len(d.Items) > 0 { // else what the person looked at or bought
+		q.Seeds = q.Seeds[:0]
+	}
 	for i := range d.Items {
 		q.Seeds = append(q.Seeds, recommend.Seed{Item: d.Items[i].ID, Weight: 1})
 		q.Hide = append(q.Hide, d.Items[i].ID)

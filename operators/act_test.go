@@ -24,10 +24,13 @@ func TestTarget(t *testing.T) {
 			t.Fatalf("%+v: got %q, want %q", d, got, want)
 		}
 	}
-	f("https://shop.example/cart/", event.Decision{CartID: "c1", Items: items}, "https://shop.example/cart/c1")
-	f("https://shop.example/cart/", event.Decision{Items: items}, "https://shop.example/cart/") // the shop's only cart
-	f("https://shop.example/cart/", event.Decision{OrderID: "o1", Items: items}, "https://shop.example/b")
-	f("", event.Decision{CartID: "c1", Items: items}, "https://shop.example/b")
+	f("https://shop.example/cart/", event.Decision{Kind: "cart", CartID: "c1", Items: items}, "https://shop.example/cart/c1")
+	f("https://shop.example/cart/", event.Decision{Kind: "cart", Items: items}, "https://shop.example/cart/") // the shop's only cart
+	f("https://shop.example/cart/", event.Decision{Kind: "post-purchase", OrderID: "o1", Items: items}, "https://shop.example/b")
+	f("", event.Decision{Kind: "cart", CartID: "c1", Items: items}, "https://shop.example/b")
+	f("https://shop.example/cart/", event.Decision{Kind: "checkout", CartID: "c1", Items: items}, "https://shop.example/cart/c1")
+	f("https://shop.example/cart/", event.Decision{Kind: "browse", Items: items}, "https://shop.example/b")
+	f("https://shop.example/cart/", event.Decision{Kind: "welcome"}, "") // the shop
 	f("", event.Decision{CartID: "c1", Items: items[:1]}, "")
 }
 

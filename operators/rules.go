@@ -68,9 +68,7 @@ func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (tri
 		Wait: j.Trigger.Wait, OncePer: j.Trigger.AtMost.OncePer, Freshness: j.Trigger.FreshFor,
 		Kind: trigger.CartAbandoned,
 	}
-	if j.Content.Kind == "post-purchase" {
-		r.Kind = trigger.PostPurchase
-	}
+	shape(&r, j)
 	for _, name := range j.Trigger.Start.On {
 		k, ok := event.KindByName(name)
 		if !ok {
@@ -79,7 +77,9 @@ func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (tri
 		r.On = append(r.On, k)
 	}
 	for _, name := range j.Trigger.Cancel.On {
-		if k, _ := event.KindByName(name); k != event.OrderCompleted {
+		k, _ := event.KindByName(name)
+		carted := r.Kind == trigger.Browsed && (k == event.ProductAdded || k == event.CheckoutStarted)
+		if k != event.OrderCompleted && !carted {
 			return r, fmt.Errorf("%s: trigger.cancel.on %q: %w", j.File, name, ErrNotSupported)
 		}
 	}
@@ -90,6 +90,24 @@ func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (tri
 		r.Audience, r.AudienceText = condition(c, declared, set), c.String()
 	}
 	return r, nil
+}
+
+// shape says what kind of rule a journey is, by what its mail is about.
+func shape(r *trigger.Rule, j *configs.Journey) {
+	switch j.Content.Kind {
+	case "post-purchase", "review-request":
+		r.Kind = trigger.PostPurchase
+	case "browse":
+		r.Kind = trigger.Browsed
+		if v := j.Trigger.Start.Views; v != nil {
+			r.Views = trigger.Views{AtLeast: v.AtLeast, Product: v.Of == "product", Pause: v.Pause}
+		}
+	case "win-back":
+		r.Kind = trigger.Lapsed
+	case "welcome":
+		r.Kind = trigger.Greeting
+		r.CancelOrdered = len(j.Trigger.Cancel.On) > 0
+	}
 }
 
 // condition fills the slots that c reads from the facts and evaluates it.
@@ -124,13 +142,15 @@ func fact(name string, f *trigger.Facts, assumed bool) configs.Value {
 	switch name {
 	case "cart.value", "order.value":
 		return configs.FloatValue(major(f.Value, f.Currency))
+	case "browse.views":
+		return configs.IntValue(int64(f.Views))
 	case "cart.items", "order.items":
 		return configs.IntValue(int64(len(f.Items)))
 	case "cart.quantity", "order.quantity":
 		return configs.IntValue(int64(pieces))
 	case "cart.currency", "order.currency":
 		return configs.TextValue(f.Currency)
-	case "cart.categories", "order.categories":
+	case "cart.categories", "order.categories", "browse.categories":
 		return configs.TextsValue(categories)
 	default:
 		panic("BUG: no operator knows the variable " + name)

@@ -98,7 +98,7 @@ type scene struct {
 // withShipped adds the shipped pipelines that files does not hold.
 func withShipped(t *testing.T, files fstest.MapFS) fstest.MapFS {
 	t.Helper()
-	for _, name := range []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml"} {
+	for _, name := range []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml", "browse.yaml", "win-back.yaml", "welcome.yaml", "checkout.yaml", "review-request.yaml"} {
 		raw, err := fs.ReadFile(configs.Shipped(), name)
 		if err != nil {
 			t.Fatal(err)
@@ -233,6 +233,8 @@ func (s *scene) verb(e map[string]any, verb string, words []string) {
 		e["event"], e["properties"] = map[string]string{"add": "Product Added", "remove": "Product Removed"}[verb], p
 	case "look":
 		e["event"], e["properties"] = "Cart Viewed", object("cart_id", words[0])
+	case "checkout":
+		e["event"], e["properties"] = "Checkout Started", object("cart_id", words[0])
 	case "order":
 		e["event"], e["properties"] = "Order Completed", object("order_id", words[0], "revenue", 10, "currency", "EUR",
 			"products", []any{product(words[1], "10")})

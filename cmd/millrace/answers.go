@@ -244,6 +244,9 @@ func (a *answers) waiting(v *engine.View, user string) ([]waitView, error) {
 
 // about says what a wait or a decision is about.
 func about(id string, order bool) string {
+	if id == "" {
+		return "the person"
+	}
 	if order {
 		return "order " + id
 	}

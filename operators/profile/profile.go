@@ -246,6 +246,7 @@ type Change struct {
 
 	ConsentChanged bool
 	TraitsChanged  bool
+	Addressed      bool // an address is known that was not
 	Refund         bool // money went back
 }
 

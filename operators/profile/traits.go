@@ -61,6 +61,7 @@ func (p *Person) applyTraits(t *event.Traits, at int64, ch *Change) {
 			if i == 0 && !strings.EqualFold(*to, said[i]) {
 				p.Traits.Dead = false
 			}
+			ch.Addressed = ch.Addressed || i == 0 && *to == ""
 			*to = strings.Clone(said[i])
 			ch.TraitsChanged = true
 		}
@@ -103,6 +104,7 @@ func (p *Person) mergeTraits(src *Traits, ch *Change) {
 		*to, p.Traits.at[i] = *from[i], src.at[i]
 		ch.TraitsChanged = true
 		if i == 0 {
+			ch.Addressed = true
 			p.Traits.Dead = src.Dead
 		}
 	}

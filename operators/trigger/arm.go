@@ -31,9 +31,17 @@ const (
 	ReasonWhen       = "condition not met"
 	ReasonCapped     = "capped"
 	ReasonHoldout    = "holdout"
+	ReasonCarted     = "cancelled: something was put in the cart"
 )
 
-// A sub names what a wait is about.
+// The subs name what a wait is about: "c" and the cart's id, "o" and the order's, or one
+// of those that a person has once per rule.
+const (
+	browseSub  = "b"
+	lapseSub   = "l"
+	welcomeSub = "w"
+)
+
 func cartSub(id string) string  { return "c" + id }
 func orderSub(id string) string { return "o" + id }
 
@@ -47,7 +55,7 @@ func orderSub(id string) string { return "o" + id }
 // deadline. An activity that was decided about is not waited for again, however late
 // other events of the cart come; a newer one is.
 func (t *Triggers) Arm(s Subject, ch *profile.Change, out *Result) {
-	if ch.Duplicate || len(ch.Carts) == 0 && !ch.Ordered && !ch.Refund {
+	if !t.concerned(ch) {
 		return
 	}
 	for i := range t.rules {
@@ -64,6 +72,15 @@ func (t *Triggers) Arm(s Subject, ch *profile.Change, out *Result) {
 			if ch.Refund {
 				t.refunded(s, r, ch.OrderID, out)
 			}
+		case Browsed:
+			t.armLooks(s, r, ch, out)
+		case Lapsed:
+			if ch.Ordered && !ch.Silent {
+				at := s.Profile.LastOrder.At
+				t.start(s, r, Wait{Rule: r.name(), Sub: lapseSub, Started: at, Activity: at}, out)
+			}
+		case Greeting:
+			t.armGreeting(s, r, ch, out)
 		}
 	}
 }
@@ -154,8 +171,8 @@ func (t *Triggers) decision(s Subject, r *Rule, w *Wait) event.Decision {
 	}
 	if id, ok := strings.CutPrefix(w.Sub, "c"); ok {
 		d.CartID = id
-	} else {
-		d.OrderID = strings.TrimPrefix(w.Sub, "o")
+	} else if id, ok := strings.CutPrefix(w.Sub, "o"); ok {
+		d.OrderID = id
 	}
 	d.ID = t.id(d.Pipeline, d.Trigger, s.Person, w.Sub, w.Activity)
 	return d
@@ -191,27 +208,10 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 		return
 	}
 	f := Facts{Person: s.Profile, Fields: s.Fields, Now: s.Now}
-	d := t.decision(s, r, w)
-	if r.Kind == CartAbandoned {
-		cart, ok := s.Profile.Cart(d.CartID)
-		if !ok {
-			t.cancel(s, r, i, ReasonEmptied, out)
-			return
-		}
-		if cart.Last > w.Activity { // moved by what must not arm, such as an event that switched us off
-			w.Activity, w.Deadline = cart.Last, cart.Last+r.Wait.Milliseconds()
-			d = t.decision(s, r, w)
-		}
-		f.CartID, f.Items, f.Value, f.Currency = cart.ID, cart.Contents(), cart.Value(), cart.Currency
-		d.Flags = cart.Flags
-	} else {
-		if o, ok := s.Profile.OrderByID(d.OrderID); ok && o.Returned() {
-			t.cancel(s, r, i, ReasonRefunded, out)
-			return
-		}
-		l := &s.Profile.LastOrder
-		f.OrderID, f.Items, f.Value, f.Currency = l.ID, slices.Clone(l.Items), l.Value, l.Currency
-		d.Flags = l.Flags
+	d, reason := t.ground(s, r, w, &f)
+	if reason != "" {
+		t.cancel(s, r, i, reason, out)
+		return
 	}
 	if s.Now < w.Deadline {
 		if w.Armed != w.Deadline { // else it stands already: this one was left by an earlier wait
@@ -235,12 +235,41 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 			return
 		}
 	}
-	d.Reason = "cart left for " + span(r.Wait)
-	if r.Kind == PostPurchase {
-		d.Reason = "no other order for " + span(r.Wait)
+	d.Reason = r.reason()
+	if r.Kind == Browsed {
+		s.State.endSession(rule)
 	}
 	s.State.note(&d, rule, sub, t.known)
 	out.Decisions = append(out.Decisions, d)
+}
+
+// ground fills in what a wait, now over, is about, and answers the decision to be made, or
+// why there is no ground for it any more. What must not arm, such as an event that switched
+// us off, may have moved the activity.
+func (t *Triggers) ground(s Subject, r *Rule, w *Wait, f *Facts) (d event.Decision, reason string) {
+	switch r.Kind {
+	case CartAbandoned:
+		cart, ok := s.Profile.Cart(strings.TrimPrefix(w.Sub, "c"))
+		if !ok {
+			return d, ReasonEmptied
+		}
+		w.move(r, cart.Last)
+		d = t.decision(s, r, w)
+		f.CartID, f.Items, f.Value, f.Currency = cart.ID, cart.Contents(), cart.Value(), cart.Currency
+		d.Flags = cart.Flags
+		return d, ""
+	case PostPurchase:
+		d = t.decision(s, r, w)
+		if o, ok := s.Profile.OrderByID(d.OrderID); ok && o.Returned() {
+			return d, ReasonRefunded
+		}
+		l := &s.Profile.LastOrder
+		f.OrderID, f.Items, f.Value, f.Currency = l.ID, slices.Clone(l.Items), l.Value, l.Currency
+		d.Flags = l.Flags
+		return d, ""
+	default:
+		return t.groundPerson(s, r, w, f)
+	}
 }
 
 // refuse says why nobody gets a mail, or "".
@@ -308,7 +337,12 @@ func (t *Triggers) recheck(r *Rule, d *event.Decision, p *profile.Person, until 
 	if r.Held != nil && r.Held(d.Person) {
 		return ReasonHoldout
 	}
-	if r.Kind == CartAbandoned {
+	switch r.Kind {
+	case Browsed, Lapsed, Greeting:
+		if reason := recheckPerson(r, p, since); reason != "" {
+			return reason
+		}
+	case CartAbandoned:
 		cart, ok := p.Cart(d.CartID)
 		switch {
 		case p.Ordered == d.Started || since(p.Ordered):
@@ -320,7 +354,7 @@ func (t *Triggers) recheck(r *Rule, d *event.Decision, p *profile.Person, until 
 		case since(cart.Last):
 			return ReasonInUse
 		}
-	} else {
+	case PostPurchase:
 		if since(p.LastOrder.At) {
 			return ReasonFollowed
 		}

@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 
@@ -51,6 +52,7 @@ func (o *Operator) merge(c *engine.Ctx, u *profile.Update) {
 func (t *Triggers) Merge(s Subject, src *State, out *Result) {
 	st := s.State
 	st.Lost += src.Lost
+	st.joinPerson(src)
 	st.Fired = joinFired(st.Fired, src.Fired)
 	st.Records = joinRecords(st.Records, src.Records)
 	for _, w := range src.Waits {
@@ -85,7 +87,7 @@ func (t *Triggers) void(s Subject, out *Result) {
 	st := s.State
 	for i := len(st.Waits) - 1; i >= 0; i-- {
 		w := &st.Waits[i]
-		if st.handled(w.Rule, w.Sub, w.Activity) {
+		if st.handled(w.Rule, w.Sub, w.Activity) || w.Sub == welcomeSub && st.handled(w.Rule, w.Sub, 0) {
 			st.drop(i) // the other one has decided about it, or about something newer
 			continue
 		}
@@ -109,7 +111,12 @@ func voidReason(p *profile.Person, r *Rule, w *Wait) string {
 		}
 		return ""
 	}
-	if p.Ordered >= w.Activity {
+	switch {
+	case r.Kind == Lapsed, r.Kind == Greeting && !r.CancelOrdered:
+		return "" // the picture of a lapse that moved is looked at by Fire
+	case r.Kind == Browsed:
+		return touched(p, w.Started, math.MaxInt64)
+	case p.Ordered >= w.Activity:
 		return ReasonOrdered
 	}
 	return "" // an empty cart may be filled by the next who joins: Fire looks

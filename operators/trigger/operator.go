@@ -66,12 +66,19 @@ func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
 		return
 	}
 	ch := &u.Change
-	if ch.Duplicate || len(ch.Carts) == 0 && !ch.Ordered && !ch.Refund {
+	if !o.triggers.concerned(ch) {
 		return // most events: nothing to read, nothing to write
 	}
 	st := engine.Value(c, o.Cell)
 	out := o.begin()
-	o.triggers.Arm(Subject{Person: c.Key(), State: st, Profile: u.Person, Now: c.Watermark()}, ch, out)
+	s := Subject{Person: c.Key(), State: st, Profile: u.Person, Now: c.Watermark()}
+	if u.Event != nil {
+		s.Past = u.Event.Flags&event.FromImport != 0
+		if ch.Kind == event.ProductViewed {
+			s.Looked = u.Event.Products
+		}
+	}
+	o.triggers.Arm(s, ch, out)
 	o.apply(c, out)
 }
 

@@ -22,6 +22,9 @@ type Kind uint8
 const (
 	CartAbandoned Kind = iota // a cart changed, then no activity in it and no order for Wait
 	PostPurchase              // an order, then no other order for Wait
+	Browsed                   // products were looked at, then nothing was put in a cart or ordered for Wait
+	Lapsed                    // an order, then none for so long that the customer may be lost; once per lapse
+	Greeting                  // the person can be mailed for the first time, Wait ago
 )
 
 // Facts are what the conditions of a rule see.
@@ -32,6 +35,7 @@ type Facts struct {
 	CartID   string
 	OrderID  string
 	Items    []event.CartItem
+	Views    int         // of the products that were looked at
 	Value    event.Money // of the cart or order
 	Currency string
 }
@@ -49,6 +53,10 @@ type Rule struct {
 	On []event.Kind
 	// Wait is how long nothing must happen: an hour for carts, a week after orders.
 	Wait time.Duration
+	// Views say how much looking starts a Browsed rule.
+	Views Views
+	// CancelOrdered says that an order ends the wait of a Greeting; it ends all others.
+	CancelOrdered bool
 	// When is the condition on the cart or order, such as a least value; nil: always.
 	When func(*Facts) bool
 	// WhenText is When as written, for the reason of a decision.
@@ -70,9 +78,15 @@ type Rule struct {
 
 func (r Rule) withDefaults() Rule {
 	wait := time.Hour // the shop's habit: after an hour the cart was left, not put aside
-	if r.Kind == PostPurchase {
+	switch r.Kind {
+	case PostPurchase:
 		wait = 7 * 24 * time.Hour // the parcel has come and is unpacked
+	case Browsed:
+		wait = 4 * time.Hour // still the same day, and the visit is over
+	case Lapsed:
+		wait = 90 * 24 * time.Hour // three times the month in which most shops see a buyer again
 	}
+	r.Views = r.Views.withDefaults()
 	r.Wait = cmp.Or(r.Wait, wait)
 	r.Freshness = cmp.Or(r.Freshness, 72*time.Hour) // after three days the mail is a surprise, not a help
 	return r
@@ -87,7 +101,7 @@ func (r *Rule) name() string { return r.Pipeline + "/" + r.ID }
 // Due, at once if it has. A later request for the same Rule and Sub replaces it.
 type TimerRequest struct {
 	Rule string // pipeline/id
-	Sub  string // what it is about: "c" and the cart's id, or "o" and the order's
+	Sub  string // what it is about: see subs
 	Due  int64
 }
 
@@ -108,6 +122,8 @@ type Triggers struct {
 	id      func(pipeline, trigger, person, sub string, started int64) string
 	reserve int64
 	known   int64 // for how long decisions are remembered beside the records
+	browsed bool  // some rule waits after looks
+	greets  bool  // some rule waits after a first address
 }
 
 // New makes a set of rules.
@@ -120,6 +136,8 @@ func New(o Options) *Triggers {
 	for _, r := range o.Rules {
 		r = r.withDefaults()
 		t.known = max(t.known, r.OncePer.Milliseconds())
+		t.browsed = t.browsed || r.Kind == Browsed
+		t.greets = t.greets || r.Kind == Greeting
 		t.rules = append(t.rules, r)
 	}
 	return t
@@ -141,6 +159,8 @@ type Subject struct {
 	Profile *profile.Person
 	Fields  *profile.FieldState // nil without declared fields
 	Now     int64               // the watermark
+	Looked  []event.Product     // what a Product Viewed, taken over by Arm, is about
+	Past    bool                // what Arm takes over was imported: nobody is greeted for it
 
 	// Enrol is asked last before a mail is decided, and may note a variant in the
 	// decision. It answers why no mail may be sent, or ""; nil: none is asked.

@@ -26,6 +26,9 @@ type State struct {
 	Records []event.Decision // oldest first; of the items only the first three are kept
 	Lost    uint32           // waits and records that a bound dropped
 	Awaits  int              // how much of others who were merged into this person is on its way
+
+	Sessions []Session // what was looked at, for rules that wait after looks
+	Greeted  []string  // the rules that have greeted the person, sorted
 }
 
 // Wait is a trigger that is armed.
@@ -145,12 +148,21 @@ func (s *State) fade(last int) {
 }
 
 // schema is the version of the stored form. The second one is written only of those
-// who await something, at its end.
-const schema = 2
+// who await something, at its end, and the third, with what follows that, only of those who
+// have sessions or were greeted.
+const schema = 3
+
+func (s *State) version() byte {
+	if s.personal() {
+		return schema
+	}
+	return 1 + bit(s.Awaits > 0, 1)
+}
 
 // AppendTo appends the stored form.
 func (s *State) AppendTo(b []byte) []byte {
-	b = append(b, schema-1+bit(s.Awaits > 0, 1))
+	version := s.version()
+	b = append(b, version)
 	b = binary.AppendUvarint(b, uint64(s.Lost))
 	b = binary.AppendUvarint(b, uint64(len(s.Waits)))
 	for i := range s.Waits {
@@ -174,8 +186,11 @@ func (s *State) AppendTo(b []byte) []byte {
 	for i := range s.Records {
 		b = AppendDecision(b, &s.Records[i])
 	}
-	if s.Awaits > 0 {
-		b = binary.AppendUvarint(b, uint64(s.Awaits))
+	if version > 1 {
+		b = binary.AppendUvarint(b, uint64(s.Awaits)) //nolint:gosec // never negative
+	}
+	if version == schema {
+		b = s.appendPersonal(b)
 	}
 	return b
 }
@@ -269,10 +284,13 @@ func (s *State) DecodeFrom(b []byte) error {
 	var r profile.Wire
 	version := r.Begin(string(b), schema)
 	s.read(&r)
-	if version == schema {
-		if s.Awaits = r.Int(maxAwaits); s.Awaits == 0 {
+	if version > 1 {
+		if s.Awaits = r.Int(maxAwaits); s.Awaits == 0 && version == 2 {
 			r.Fail("awaits nothing")
 		}
+	}
+	if version == schema {
+		s.readPersonal(&r)
 	}
 	if err := r.Err(); err != nil {
 		*s = State{}

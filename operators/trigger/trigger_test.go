@@ -135,7 +135,11 @@ func (r *rig) word(t *testing.T, word string) {
 			return
 		}
 	}
-	r.t.Arm(r.subject(), &ch, &out)
+	s := r.subject()
+	if s.Past = e.Flags&event.FromImport != 0; e.Kind == event.ProductViewed {
+		s.Looked = e.Products
+	}
+	r.t.Arm(s, &ch, &out)
 	r.take(&out, r.now)
 	r.advance(r.now)
 }
@@ -159,6 +163,12 @@ func (r *rig) event(t *testing.T, what, id string, at int64) *event.Event {
 		e.Kind, e.OrderID, e.CartID = event.OrderCompleted, id, ""
 	case "refund":
 		e.Kind, e.OrderID, e.CartID, e.Products = event.OrderRefunded, id, "", nil
+	case "look":
+		e.Kind, e.CartID, e.Products[0].ID = event.ProductViewed, "", id
+	case "past":
+		e.Kind, e.Traits, e.Flags = event.Identify, event.Traits{Email: "m@example.com", Consent: event.ConsentYes}, event.FromImport
+	case "no", "yes":
+		e.Kind, e.Traits.Consent = event.Identify, map[string]uint8{"no": event.ConsentNo, "yes": event.ConsentYes}[what]
 	case "unsubscribe":
 		e.Kind = event.Unsubscribed
 	case "me":
@@ -547,6 +557,7 @@ func TestDecodeRefuses(t *testing.T) {
 }
 
 func FuzzStateDecode(f *testing.F) {
+	f.Add((&State{Sessions: []Session{{Rule: "p/looked", Start: testBase, Last: testBase + 9, Views: 2, Looks: []Look{{Item: event.CartItem{ID: "mug", Price: 1290, Quantity: 1}, N: 2, At: testBase + 9}}}}, Greeted: []string{"p/hello"}, Awaits: 1}).AppendTo(nil))
 	r := newRig(cartRule, orderRule)
 	for n, w := range strings.Fields("me@0m cart:a@0m cart:b@10m idle@65m order:o@66m idle@300h") {
 		_ = n
