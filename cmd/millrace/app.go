@@ -146,6 +146,9 @@ func (a *app) openFiles(context.Context) error {
 		return err
 	}
 	a.later(unlock)
+	if err := a.s.writable(); err != nil {
+		return err
+	}
 	secret, err := a.s.loadSecret()
 	if err != nil {
 		return err

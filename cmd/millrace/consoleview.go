@@ -48,6 +48,7 @@ func (a *app) checks() []console.Check {
 			_, err := a.events.Info(ctx)
 			return err
 		}},
+		{Name: "disk", Func: func(context.Context) error { return a.s.place() }},
 		{Name: "commits", Func: func(context.Context) error {
 			if why := a.engine.Stats().Paused; why != "" {
 				return errors.New(why)

@@ -49,6 +49,9 @@ type crashPlan struct {
 	After string
 
 	EffectsFirst bool // the engine's test switch
+
+	Limits  limits // what the system denies it
+	Console bool   // it has a console, and prints "console URL"
 }
 
 // crashChild runs the app until it is killed or done, and answers the exit code. It
@@ -75,6 +78,10 @@ func crashChild(raw string) int {
 	if !plan.Once {
 		s.http = "127.0.0.1:0"
 	}
+	if plan.Console {
+		s.console = "127.0.0.1:0"
+	}
+	plan.Limits.apply(func(what string) { fmt.Println(what) })
 	if err := runCrashChild(s); err != nil {
 		fmt.Fprintln(os.Stderr, "crash child:", err)
 		return exitFailure
@@ -88,6 +95,9 @@ func runCrashChild(s settings) error {
 		return err
 	}
 	defer a.close()
+	if l := a.listeners["console"]; l != nil {
+		fmt.Println("console http://" + l.Addr().String())
+	}
 	if l := a.listeners["http"]; l != nil {
 		fmt.Println("ready http://" + l.Addr().String())
 	}
