@@ -452,9 +452,11 @@ func (a *app) run(ctx context.Context) error {
 	if a.s.nats == "" { // the log of a server that is not ours is its owner's to trim
 		wg.Go(func() { a.trimLoop(serving) })
 	}
+	ctx, release := a.whileLogHolds(ctx)
+	defer release()
 	undrain := context.AfterFunc(ctx, a.drain)
 	defer undrain()
-	return a.engine.Run(ctx)
+	return errors.Join(a.engine.Run(ctx), a.logHolds())
 }
 
 // drain makes the gateway refuse events with 503, so that SDKs keep them.

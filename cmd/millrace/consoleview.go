@@ -45,6 +45,9 @@ func (a *app) consoleOptions(metricsHandler http.Handler) console.Options {
 func (a *app) checks() []console.Check {
 	return []console.Check{
 		{Name: "log", Func: func(ctx context.Context) error {
+			if err := a.logHolds(); err != nil {
+				return err
+			}
 			_, err := a.events.Info(ctx)
 			return err
 		}},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -50,4 +51,30 @@ func (f files) place() error {
 		return fmt.Errorf("%s: %w: it is mounted read-only, which some systems do when a disk fails", f.dir, errReadOnly)
 	}
 	return nil
+}
+
+// logHolds is why the log that is ours takes nothing any more, or nil.
+func (a *app) logHolds() error {
+	if a.server == nil {
+		return nil
+	}
+	return a.server.Err()
+}
+
+// whileLogHolds is a context that also ends when the log that is ours breaks: the program
+// then stops as it does when it is told to, and can be started anew. Call release at the end.
+func (a *app) whileLogHolds(ctx context.Context) (while context.Context, release func()) {
+	while, release = context.WithCancel(ctx)
+	if a.server == nil {
+		return while, release
+	}
+	go func() {
+		select {
+		case <-a.server.Broken():
+			a.log.Error("the log cannot be written: stopping", "err", a.server.Err())
+			release()
+		case <-while.Done():
+		}
+	}()
+	return while, release
 }
