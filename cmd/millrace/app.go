@@ -292,7 +292,7 @@ func (a *app) openMail(ctx context.Context) error {
 	}
 	a.later(func() { a.warn("close the journal", a.journal.Close()) })
 	if a.suppressed, err = mail.OpenSuppressed(a.s.files.suppressed(), mail.SuppressOptions{NoSync: noSync}); err != nil {
-		return err
+		return fmt.Errorf("%s: %w: restore it from a backup, or move it away: what the log holds is still heeded", a.s.files.suppressed(), err)
 	}
 	a.later(func() { a.warn("close the suppressions", a.suppressed.Close()) })
 	a.tellDamage()

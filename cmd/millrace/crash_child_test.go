@@ -51,6 +51,7 @@ type crashPlan struct {
 	EffectsFirst bool // the engine's test switch
 
 	Limits  limits // what the system denies it
+	Workers int    // goroutines that run the graph; 0: as many as suit the machine
 	Console bool   // it has a console, and prints "console URL"
 }
 
@@ -65,7 +66,7 @@ func crashChild(raw string) int {
 	k := &killer{plan: plan, reached: make(chan struct{})}
 	s := settings{
 		files: files{dir: plan.Dir}, durability: "process", smtp: plan.SMTP, logBytes: 1 << 30, reserve: 1,
-		drain: 20 * time.Second, once: plan.Once, simulated: true, speed: 1, writeKeys: []string{crashKey + "=shop"},
+		drain: 20 * time.Second, once: plan.Once, workers: plan.Workers, simulated: true, speed: 1, writeKeys: []string{crashKey + "=shop"},
 		log:  slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		step: k.at,
 		engine: func(o *engine.Options) {
