@@ -310,7 +310,7 @@ func (c *crew) takeTimers(first, end int) (due []string, until int, err error) {
 func (c *crew) alone(m *moment) error {
 	e := c.e
 	c.reach(m)
-	e.progress.Position.Seq, e.progress.Position.Index = m.seq-1, m.index
+	e.inside(m.seq, m.index)
 	if m.unit != nil {
 		e.marks.unit(&progress{}, m.unit)
 		if err := e.fire(); err != nil {
@@ -338,14 +338,11 @@ func (c *crew) reach(m *moment) {
 
 // passed moves the position behind a unit.
 func (c *crew) passed(m *moment) {
-	at := &c.e.progress.Position
 	if !m.last {
-		at.Seq, at.Index = m.seq-1, m.index+1
+		c.e.inside(m.seq, m.index+1)
 		return
 	}
-	at.Seq, at.Index = m.seq, 0
-	c.e.lastData = m.message.Data
-	c.e.units = max(c.e.units, 1) // an empty message moves the position too
+	c.e.beyond(m.message)
 }
 
 // segment runs units through the graph, stage by stage, with the timers that they make due.

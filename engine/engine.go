@@ -60,7 +60,8 @@ type Engine struct {
 	worked   time.Time // when units were processed last
 	rows     []Row
 	settled  []uint64
-	lastData []byte // of the last message that was read whole
+	lastData []byte // of the last message that was read whole, if whole
+	whole    bool   // one was since the engine opened
 
 	// Of the commit that is under way.
 	records [2]*state.Record
@@ -149,11 +150,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
 	}
-	at := &e.progress.Position
-	at.Stream, at.Created = e.info.Stream, e.info.Created
-	if e.info.First > e.info.Last && e.o.AcceptGap { // all that we have not read is gone
-		at.Seq, at.Index, at.Hash = e.info.Last, 0, 0
-	}
+	e.resume(found)
 	low := int64(math.MinInt64)
 	if found {
 		low = e.progress.TimerLow

@@ -77,7 +77,7 @@ func (e *Engine) process(b *batch) error {
 			return nil
 		}
 		if m.Seq > p.Position.Seq+1 { // the sequence has a gap: an index before it is void
-			p.Position.Seq, p.Position.Index = m.Seq-1, 0
+			e.inside(m.Seq, 0)
 		}
 		for int(p.Position.Index) < len(units) {
 			u := &units[p.Position.Index]
@@ -101,9 +101,7 @@ func (e *Engine) process(b *batch) error {
 				}
 			}
 		}
-		p.Position.Seq, p.Position.Index = m.Seq, 0
-		e.lastData = m.Data
-		e.units = max(e.units, 1) // an empty message moves the position too
+		e.beyond(m)
 	}
 	return nil
 }
@@ -237,9 +235,7 @@ func (e *Engine) closeEpoch() error {
 	for _, id := range append(e.settled, e.pool.takeRemovals()...) {
 		r.Delete(rowKey(id))
 	}
-	if e.lastData != nil {
-		p.Position.Hash = HashMessage(e.lastData)
-	}
+	e.hashPosition()
 	p.Sent = e.redo.last
 	p.Timers, p.TimerLow = e.timers.pending, e.timers.low()
 	raw, err := json.Marshal(p)

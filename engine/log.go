@@ -45,7 +45,8 @@ type Source interface {
 	// zero position starts at the oldest message. It answers ErrLogTrimmed,
 	// ErrLogRewound, ErrLogRecreated or ErrLogDiffers, wrapped with the facts,
 	// unless acceptGap is set, in which case it goes to the oldest message after
-	// from.Seq that is there.
+	// from.Seq that is there: of a log that was made anew to its oldest one, and of one
+	// that was rewound to the next that will come.
 	Open(ctx context.Context, from Position, acceptGap bool) (LogInfo, error)
 	// Next fills buf with the next messages, at least one, and says how many. It
 	// blocks until there is one or ctx ends, and then answers ctx.Err().

@@ -104,6 +104,7 @@ type world struct {
 	pipe       *mail.Pipe
 	served     chan error
 	down       atomic.Bool // the inbox cannot be reached
+	hang       atomic.Bool // it can be reached and never says a word
 	mute       atomic.Bool // the log takes no receipts
 	held       atomic.Bool // the log takes no handovers
 	journal    *mail.Journal
@@ -149,6 +150,10 @@ func (w *world) start() {
 	w.smtp, err = mail.OpenSMTP("smtp://127.0.0.1?tls=never", mail.SMTPOptions{Dial: func(ctx context.Context) (net.Conn, error) {
 		if w.down.Load() {
 			return nil, errDown
+		}
+		if w.hang.Load() {
+			ours, _ := net.Pipe() // nobody is at the other end
+			return ours, nil
 		}
 		return w.pipe.Dial(ctx)
 	}})

@@ -2,10 +2,12 @@ package state
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 )
 
 // copyBytes is how much one commit of a checkpoint takes.
@@ -27,6 +29,9 @@ func (v *Snapshot) CopyTo(ctx context.Context, dir string, note func(bytes int64
 		return err
 	}
 	err = errors.Join(v.copyTo(ctx, to, note), to.Close())
+	if err == nil {
+		err = markWhole(tmp, to.wal.number)
+	}
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(tmp))
 	}
@@ -61,4 +66,44 @@ func (v *Snapshot) copyTo(ctx context.Context, to *Store, note func(bytes int64)
 		return err
 	}
 	return commit()
+}
+
+// wholeName is a file that says how many commits a checkpoint was made of. The last file
+// of an epoch log may lack its end after a crash; that of a checkpoint may not.
+const wholeName = "CHECKPOINT.json"
+
+type wholeFile struct {
+	Commits uint64 `json:"commits"`
+}
+
+func markWhole(dir string, commits uint64) error {
+	raw, err := json.Marshal(wholeFile{commits})
+	if err != nil {
+		return fmt.Errorf("encode the mark of a checkpoint: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, wholeName), append(raw, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write the mark of a checkpoint: %w", err)
+	}
+	return nil
+}
+
+// checkWhole wants at least the commits that the checkpoint had which the store began as,
+// if it was one.
+func (s *Store) checkWhole(dir string) error {
+	path := filepath.Join(dir, wholeName)
+	raw, err := os.ReadFile(path) //nolint:gosec // ours
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the mark of a checkpoint: %w", err)
+	}
+	var f wholeFile
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return fmt.Errorf("%w: %s: %w: %s", ErrDamaged, path, err, advice)
+	}
+	if s.wal.number < f.Commits {
+		return fmt.Errorf("%w: %s was made of %d commits, %d of them can be read: %s", ErrDamaged, dir, f.Commits, s.wal.number, advice)
+	}
+	return nil
 }

@@ -37,7 +37,7 @@ func checkFormat(dir string) error {
 	}
 	var f formatFile
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return fmt.Errorf("%s: not a format file: %w", path, err)
+		return fmt.Errorf("%w: %s: not a format file: %w", ErrDamaged, path, err)
 	}
 	if f.Format > Format {
 		return fmt.Errorf("%s has format %d, this millrace reads up to %d: %w", dir, f.Format, Format, ErrNewerFormat)
@@ -46,7 +46,7 @@ func checkFormat(dir string) error {
 		return fmt.Errorf("%s has format 1, of a millrace that was never released: remove the directory, and the log is read again", dir)
 	}
 	if f.Format < 1 || f.KeyGroups != KeyGroups {
-		return fmt.Errorf("%s: format %d with %d key groups is not one that millrace ever wrote", path, f.Format, f.KeyGroups)
+		return fmt.Errorf("%w: %s: format %d with %d key groups is not one that millrace ever wrote", ErrDamaged, path, f.Format, f.KeyGroups)
 	}
 	return nil
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 	"github.com/dgraph-io/badger/v4/options"
@@ -113,6 +115,9 @@ func openBadger(o Options) (*badger.DB, error) {
 		if o.Dir != "" && isLocked(err) {
 			return nil, fmt.Errorf("%s: %w", o.Dir, ErrLocked)
 		}
+		if isDamage(err) {
+			return nil, fmt.Errorf("%w: %s: %w: %s", ErrDamaged, o.Dir, err, advice)
+		}
 		return nil, fmt.Errorf("open the state in %s: %w", o.Dir, err)
 	}
 	return db, nil
@@ -133,6 +138,9 @@ func (s *Store) openLog(o Options) error {
 			return err
 		}
 		if err := s.replay(o.ReadOnly); err != nil {
+			return err
+		}
+		if err := s.checkWhole(o.Dir); err != nil {
 			return err
 		}
 	}
@@ -186,6 +194,18 @@ func badgerOptions(o Options) badger.Options {
 // has no error value.
 func isLocked(err error) bool {
 	return strings.Contains(err.Error(), "Cannot acquire directory lock")
+}
+
+// isDamage tells whether badger refused because of what stands in its files. It has error
+// values for few of these cases, and words of its own for each.
+func isDamage(err error) bool {
+	text := strings.ToLower(err.Error())
+	for _, word := range []string{"manifest", "magic", "checksum", "encryption key", "key registry", "truncate", "corrupt", "does not match"} {
+		if strings.Contains(text, word) {
+			return !errors.Is(err, fs.ErrPermission) && !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EROFS)
+		}
+	}
+	return false
 }
 
 // halfDeletedMax is more than the memtables and value logs that Badger can have been

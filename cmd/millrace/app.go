@@ -146,6 +146,9 @@ func (a *app) openFiles(context.Context) error {
 		return err
 	}
 	a.later(unlock)
+	if err := a.s.writable(); err != nil {
+		return err
+	}
 	secret, err := a.s.loadSecret()
 	if err != nil {
 		return err
@@ -289,7 +292,7 @@ func (a *app) openMail(ctx context.Context) error {
 	}
 	a.later(func() { a.warn("close the journal", a.journal.Close()) })
 	if a.suppressed, err = mail.OpenSuppressed(a.s.files.suppressed(), mail.SuppressOptions{NoSync: noSync}); err != nil {
-		return err
+		return fmt.Errorf("%s: %w: restore it from a backup, or move it away: what the log holds is still heeded", a.s.files.suppressed(), err)
 	}
 	a.later(func() { a.warn("close the suppressions", a.suppressed.Close()) })
 	a.tellDamage()
@@ -449,9 +452,11 @@ func (a *app) run(ctx context.Context) error {
 	if a.s.nats == "" { // the log of a server that is not ours is its owner's to trim
 		wg.Go(func() { a.trimLoop(serving) })
 	}
+	ctx, release := a.whileLogHolds(ctx)
+	defer release()
 	undrain := context.AfterFunc(ctx, a.drain)
 	defer undrain()
-	return a.engine.Run(ctx)
+	return errors.Join(a.engine.Run(ctx), a.logHolds())
 }
 
 // drain makes the gateway refuse events with 503, so that SDKs keep them.

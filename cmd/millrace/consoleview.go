@@ -45,9 +45,13 @@ func (a *app) consoleOptions(metricsHandler http.Handler) console.Options {
 func (a *app) checks() []console.Check {
 	return []console.Check{
 		{Name: "log", Func: func(ctx context.Context) error {
+			if err := a.logHolds(); err != nil {
+				return err
+			}
 			_, err := a.events.Info(ctx)
 			return err
 		}},
+		{Name: "disk", Func: func(context.Context) error { return a.s.place() }},
 		{Name: "commits", Func: func(context.Context) error {
 			if why := a.engine.Stats().Paused; why != "" {
 				return errors.New(why)

@@ -49,6 +49,10 @@ type crashPlan struct {
 	After string
 
 	EffectsFirst bool // the engine's test switch
+
+	Limits  limits // what the system denies it
+	Workers int    // goroutines that run the graph; 0: as many as suit the machine
+	Console bool   // it has a console, and prints "console URL"
 }
 
 // crashChild runs the app until it is killed or done, and answers the exit code. It
@@ -62,7 +66,7 @@ func crashChild(raw string) int {
 	k := &killer{plan: plan, reached: make(chan struct{})}
 	s := settings{
 		files: files{dir: plan.Dir}, durability: "process", smtp: plan.SMTP, logBytes: 1 << 30, reserve: 1,
-		drain: 20 * time.Second, once: plan.Once, simulated: true, speed: 1, writeKeys: []string{crashKey + "=shop"},
+		drain: 20 * time.Second, once: plan.Once, workers: plan.Workers, simulated: true, speed: 1, writeKeys: []string{crashKey + "=shop"},
 		log:  slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		step: k.at,
 		engine: func(o *engine.Options) {
@@ -75,6 +79,10 @@ func crashChild(raw string) int {
 	if !plan.Once {
 		s.http = "127.0.0.1:0"
 	}
+	if plan.Console {
+		s.console = "127.0.0.1:0"
+	}
+	plan.Limits.apply(func(what string) { fmt.Println(what) })
 	if err := runCrashChild(s); err != nil {
 		fmt.Fprintln(os.Stderr, "crash child:", err)
 		return exitFailure
@@ -88,6 +96,9 @@ func runCrashChild(s settings) error {
 		return err
 	}
 	defer a.close()
+	if l := a.listeners["console"]; l != nil {
+		fmt.Println("console http://" + l.Addr().String())
+	}
 	if l := a.listeners["http"]; l != nil {
 		fmt.Println("ready http://" + l.Addr().String())
 	}

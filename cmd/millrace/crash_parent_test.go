@@ -152,12 +152,14 @@ func (c *countedConn) Close() error {
 
 // child is a running app.
 type child struct {
-	plan   crashPlan
-	cmd    *exec.Cmd
-	ready  chan string   // its URL, once
-	done   chan struct{} // closed when it has ended
-	hung   atomic.Bool   // it was ended for taking far too long
-	stderr bytes.Buffer  // read only after done
+	plan    crashPlan
+	cmd     *exec.Cmd
+	ready   chan string   // its URL, once
+	console chan string   // that of its console, once
+	limited chan string   // it denied itself something, or has it back
+	done    chan struct{} // closed when it has ended
+	hung    atomic.Bool   // it was ended for taking far too long
+	stderr  bytes.Buffer  // read only after done
 }
 
 // childMax is when a child is given up: most live for a tenth of a second.
@@ -175,7 +177,10 @@ func (c *crashTest) start(plan crashPlan) *child {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	k := &child{plan: plan, cmd: exec.CommandContext(c.t.Context(), exe), ready: make(chan string, 1), done: make(chan struct{})}
+	k := &child{
+		plan: plan, cmd: exec.CommandContext(c.t.Context(), exe), done: make(chan struct{}),
+		ready: make(chan string, 1), console: make(chan string, 1), limited: make(chan string, 4),
+	}
 	watchdog := time.AfterFunc(childMax, func() {
 		k.hung.Store(true)
 		_ = k.cmd.Process.Signal(syscall.SIGQUIT) // says where it hangs
@@ -196,6 +201,12 @@ func (c *crashTest) start(plan crashPlan) *child {
 		for lines.Scan() {
 			if url, ok := strings.CutPrefix(lines.Text(), "ready "); ok {
 				k.ready <- url
+			}
+			if url, ok := strings.CutPrefix(lines.Text(), "console "); ok {
+				k.console <- url
+			}
+			if line := lines.Text(); line == "limited" || line == "free" {
+				k.limited <- line
 			}
 		}
 		_ = k.cmd.Wait() // how it ended is in ProcessState

@@ -81,7 +81,11 @@ func (f files) loadSecret() ([]byte, error) {
 			}
 		}
 	}
-	return privacy.LoadOrCreateSecret(f.secret())
+	secret, err := privacy.LoadOrCreateSecret(f.secret())
+	if errors.Is(err, privacy.ErrSecretSize) {
+		return nil, fmt.Errorf("%w: restore the file from a backup", err)
+	}
+	return secret, err
 }
 
 // holdsSomething tells whether there is a file with something in it, or a directory with

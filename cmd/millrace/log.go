@@ -168,6 +168,9 @@ func (a *app) logLimits() (log, dead int64, err error) {
 // diskRoom is asked before each commit. Half of the gateway's reserve is kept for
 // what is already in the log.
 func (a *app) diskRoom() error {
+	if readOnly, err := stream.ReadOnly(a.s.dir); err == nil && readOnly {
+		return fmt.Errorf("%s: %w: it is mounted read-only", a.s.dir, errReadOnly)
+	}
 	free, err := a.freeBytes()
 	if err != nil {
 		return err

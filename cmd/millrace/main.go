@@ -14,6 +14,7 @@ import (
 
 	"millrace/engine"
 	"millrace/engine/stream"
+	"millrace/operators/mail"
 	"millrace/state"
 )
 
@@ -60,6 +61,11 @@ func advice(err error) string {
 	case errors.Is(err, state.ErrDamaged):
 		return "Restore a backup of the data directory, or move only its folder state away and start again:\n" +
 			"the state is read anew from the log, as far back as that reaches, and no mail leaves twice."
+	case errors.Is(err, mail.ErrJournalCorrupt):
+		return "Restore the folder journal from a backup, or move it away and start again: receipts in the log still\n" +
+			"keep mails from leaving twice, but one whose sending a crash cut short may."
+	case errors.Is(err, stream.ErrLogBroken):
+		return "Make room, or repair the disk, and start again: nothing that was acknowledged is lost."
 	case errors.Is(err, stream.ErrGap), errors.Is(err, engine.ErrLogTrimmed), errors.Is(err, engine.ErrLogRewound),
 		errors.Is(err, engine.ErrLogRecreated), errors.Is(err, engine.ErrLogDiffers):
 		return "Restore a backup of the data directory, or go on with what there is: --accept-gap"

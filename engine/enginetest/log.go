@@ -123,7 +123,14 @@ func (l *Log) Open(_ context.Context, from engine.Position, acceptGap bool) (eng
 	if err != nil && !acceptGap {
 		return info, fmt.Errorf("model log %d to %d: %w", l.first, last, err)
 	}
-	l.next = int(max(from.Seq+1, l.first) - l.first) //nolint:gosec // a test's log is small
+	after := from.Seq
+	switch {
+	case from.Seq > 0 && from.Created != l.created: // another log: all of it is new
+		after = 0
+	case from.Seq > last:
+		after = last
+	}
+	l.next = int(max(after+1, l.first) - l.first) //nolint:gosec // a test's log is small
 	return info, nil
 }
 

@@ -42,8 +42,11 @@ type ServerOptions struct {
 }
 
 func (o ServerOptions) withDefaults() ServerOptions {
-	o.MaxPayload = cmp.Or(o.MaxPayload, 8<<20)       // a packed message is 512 KiB; a body of 4 MiB fits whole
-	o.Name = cmp.Or(o.Name, "millrace")              // one server a process, so one name will do
+	o.MaxPayload = cmp.Or(o.MaxPayload, 8<<20) // a packed message is 512 KiB; a body of 4 MiB fits whole
+	o.Name = cmp.Or(o.Name, "millrace")        // one server a process, so one name will do
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	o.ReadyWait = cmp.Or(o.ReadyWait, 2*time.Minute) // recovering a log of many gigabytes takes a while
 	return o
 }
@@ -53,6 +56,7 @@ type Server struct {
 	ns       *server.Server
 	syncs    bool
 	maxStore int64
+	fault    *fault
 }
 
 // StartServer starts the embedded server and waits until it is ready.
@@ -75,7 +79,6 @@ func StartServer(o ServerOptions) (*Server, error) {
 		JetStreamMaxStore: cmp.Or(o.MaxStore, math.MaxInt64/4),
 		DontListen:        true,
 		NoSigs:            true,
-		NoLog:             o.Logger == nil,
 	}
 	if o.Listen != "" {
 		if err := listenOn(so, o.Listen, o.AllowRemote); err != nil {
@@ -86,11 +89,9 @@ func StartServer(o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start nats server: %w", err)
 	}
-	if o.Logger != nil {
-		ns.SetLoggerV2(slogAdapter{o.Logger}, false, false, false)
-	}
+	s := &Server{ns: ns, syncs: o.SyncAlways, maxStore: o.MaxStore, fault: newFault()}
+	ns.SetLoggerV2(slogAdapter{o.Logger, s.fault}, false, false, false)
 	ns.Start()
-	s := &Server{ns: ns, syncs: o.SyncAlways, maxStore: o.MaxStore}
 	if !ns.ReadyForConnections(o.ReadyWait) {
 		s.Shutdown()
 		return nil, fmt.Errorf("start nats server: not ready after %v", o.ReadyWait)
@@ -142,11 +143,14 @@ func (s *Server) connect(opts []nats.Option) (*nats.Conn, error) {
 
 // slogAdapter hands the server's log lines to slog. Its debug and trace lines carry
 // subjects and payloads, so they are never passed on.
-type slogAdapter struct{ l *slog.Logger }
+type slogAdapter struct {
+	l *slog.Logger
+	f *fault
+}
 
 func (a slogAdapter) Noticef(format string, v ...any) { a.l.Debug(fmt.Sprintf(format, v...)) }
 func (a slogAdapter) Warnf(format string, v ...any)   { a.l.Warn(fmt.Sprintf(format, v...)) }
 func (a slogAdapter) Fatalf(format string, v ...any)  { a.l.Error(fmt.Sprintf(format, v...)) }
-func (a slogAdapter) Errorf(format string, v ...any)  { a.l.Error(fmt.Sprintf(format, v...)) }
+func (a slogAdapter) Errorf(format string, v ...any)  { a.f.heard(a.l, fmt.Sprintf(format, v...)) }
 func (a slogAdapter) Debugf(string, ...any)           {}
 func (a slogAdapter) Tracef(string, ...any)           {}
