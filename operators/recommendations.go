@@ -25,6 +25,7 @@ func favourites(p *profile.Person, now int64) []string {
 // popular in their categories, the newest item's first; then what is popular at all.
 func (p *Pipeline) RecommendSession(v *engine.View, items []string, limit int) ([]recommend.Scored, error) {
 	q := recommend.QueryForSession(items, limit, v.Watermark)
+	q.Tops = &p.tops
 	read, failed := p.reader(v)
 	for _, s := range q.Seeds {
 		i, ok := read(s.Item)

@@ -65,5 +65,5 @@ func TestRecommendSession(t *testing.T) {
 	f("cup nail lid pot", []string{"Tools", "Kitchen"}, "tea")
 	// What the visit holds is not shown again; nobody knows the item: what is popular.
 	f("nail saw cup tea", nil, "unknown")
-	f("saw lid pot cup", []string{"Kitchen"}, "tea", "nail")
+	f("saw cup lid pot", []string{"Kitchen"}, "tea", "nail")
 }

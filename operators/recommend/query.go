@@ -48,6 +48,7 @@ type Query struct {
 	// Categories whose popular items are shown before those of the whole shop, where
 	// the seeds say too little; the most wanted first.
 	Categories []string
+	Tops       *Tops // remembers what goes with an item; nil: it is looked up each time
 }
 
 // Scored is a recommended item.
@@ -218,7 +219,7 @@ func (r *Recommender) Recommend(q Query, read Reader, totals *Totals) []Scored {
 	for rel := range RelationCount {
 		units := totals.Units(rel, q.Now, r.half)
 		for _, s := range q.Seeds {
-			for _, n := range top(s.Item, rel, q.Now, cached, units) {
+			for _, n := range q.Tops.of(s.Item, rel, q.Now, cached, units) {
 				r.vote(found, &q, s, rel, n)
 			}
 		}
