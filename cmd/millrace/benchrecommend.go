@@ -34,7 +34,7 @@ type recommendResult struct {
 	Clicks   int     `json:"clicks"`
 	Fill     float64 `json:"fill_seconds"`
 	Asked    int     `json:"asked"`
-	Failed   int     `json:"failed"`    // no answer, or not 200
+	Failed   int     `json:"failed"`    // no answer, or neither 200 nor 404
 	Rate     float64 `json:"rate"`      // answers a second
 	P50      float64 `json:"p50_ms"`    // from when a question was due, so that waiting counts
 	P99      float64 `json:"p99_ms"`    //
@@ -239,6 +239,9 @@ func askOnce(ctx context.Context, c *http.Client, address string) (int, error) {
 	var out recommendView
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&out); err != nil {
 		return 0, fmt.Errorf("read an answer: %w", err)
+	}
+	if resp.StatusCode == http.StatusNotFound { // nobody ever saw these items, and nothing is popular
+		return 0, nil
 	}
 	if resp.StatusCode != http.StatusOK {
 		return 0, fmt.Errorf("answer %d", resp.StatusCode)
