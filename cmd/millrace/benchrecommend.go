@@ -202,8 +202,10 @@ func (b *recommendBench) ask(ctx context.Context, questions []string, r *recomme
 					return
 				}
 				due := began.Add(time.Duration(k) * time.Second / time.Duration(b.Rate))
-				if wait := time.Until(due); wait > 0 {
-					time.Sleep(wait)
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(time.Until(due)):
 				}
 				n, err := askOnce(ctx, client, questions[k%len(questions)])
 				if err != nil {
