@@ -33,6 +33,7 @@ type Options struct {
 
 	Checks     []Check      // what /readyz asks
 	Metrics    http.Handler // mounted at /metrics
+	Recommend  http.Handler // mounted at /api/recommend
 	Registerer Registerer   // takes the console's own metrics; nil: none
 	Logger     *slog.Logger // nil: silent
 
@@ -134,6 +135,9 @@ func (c *Console) routes() http.Handler {
 	mux.HandleFunc("GET /-/ready", c.readyz)
 	if c.opt.Metrics != nil {
 		mux.Handle("GET /metrics", c.opt.Metrics)
+	}
+	if c.opt.Recommend != nil {
+		mux.Handle("GET /api/recommend", c.opt.Recommend)
 	}
 	if c.opt.Inbox != nil {
 		mux.HandleFunc("GET /inbox", c.inbox)

@@ -70,6 +70,7 @@ type Pipeline struct {
 	updates     [engine.SliceUnits]profile.Update // of the events that are being processed, by slot; used again
 	links       [engine.SliceUnits]profile.Link   // likewise
 	cache       itemCache
+	tops        recommend.Tops // of questions, not of mails
 	thens       map[string][]configs.Then
 	lateness    LateOptions
 	merger      *merger

@@ -92,6 +92,7 @@ func (p *Pipeline) RecommendTo(v *engine.View, userID string, limit int) ([]reco
 		return nil, err
 	}
 	q := recommend.QueryFor(&person, p.exclude, limit, v.Watermark)
+	q.Categories = favourites(&person, v.Watermark)
 	return p.recommendations(v, q)
 }
 

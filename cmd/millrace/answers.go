@@ -265,11 +265,12 @@ func viewDecision(d *event.Decision) decisionView {
 	return out
 }
 
-// recommendView is what goes with an item or a person.
+// recommendView is what goes with an item, a visit or a person.
 type recommendView struct {
 	Of        string                    `json:"of"`
 	Name      string                    `json:"name,omitempty"`
-	Items     []scoredView              `json:"items,omitzero"`     // of a person
+	Cold      bool                      `json:"cold,omitempty"`     // nothing is known of the person: what is popular
+	Items     []scoredView              `json:"items,omitzero"`     // best first
 	Relations map[string][]neighborView `json:"relations,omitzero"` // of an item
 	mergedView
 }
@@ -280,6 +281,8 @@ type scoredView struct {
 	Price string  `json:"price,omitempty"`
 	Score float64 `json:"score"`
 	Why   string  `json:"why"`
+	// Explain is Why with what stands behind it: how many orders, which category.
+	Explain string `json:"explain,omitempty"`
 }
 
 type neighborView struct {
@@ -289,36 +292,16 @@ type neighborView struct {
 	Shared float64 `json:"shared"`
 }
 
-func (a *answers) recommend(v *engine.View, user string, n int) (*recommendView, error) {
-	if _, known, err := a.pipeline.Person(v, user); err != nil || !known {
-		return nil, cmp.Or(err, error(errNotFound))
-	}
-	scored, err := a.pipeline.RecommendTo(v, user, limit(n))
-	if err != nil {
-		return nil, err
-	}
-	merged, err := a.merged(v, user)
-	if err != nil {
-		return nil, err
-	}
-	out := &recommendView{Of: user, Items: []scoredView{}, mergedView: merged}
-	for i := range scored {
-		s := &scored[i]
-		sv := scoredView{ID: s.Item, Name: s.Facts.Name, Score: round(s.Score), Why: s.Why()}
-		if s.Facts.HasPrice {
-			sv.Price = money(s.Facts.Price, s.Facts.Currency)
-		}
-		out.Items = append(out.Items, sv)
-	}
-	return out, nil
-}
-
 func (a *answers) item(v *engine.View, id string, n int) (*recommendView, error) {
 	it, known, err := a.pipeline.Item(v, id)
 	if err != nil || !known {
 		return nil, cmp.Or(err, error(errNotFound))
 	}
-	out := &recommendView{Of: id, Name: it.Facts.Name, Relations: make(map[string][]neighborView)}
+	scored, err := a.pipeline.RecommendSession(v, []string{id}, limit(n))
+	if err != nil {
+		return nil, err
+	}
+	out := &recommendView{Of: id, Name: it.Facts.Name, Items: viewScored(scored), Relations: make(map[string][]neighborView)}
 	for r := range recommend.RelationCount {
 		top, err := a.pipeline.Neighbours(v, id, r, limit(n))
 		if err != nil {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,10 +41,12 @@ type question struct {
 	User string
 	Item string
 	N    int
+
+	Session []string // items of a visit, oldest first
 }
 
 func (q question) values() url.Values {
-	return url.Values{"user": {q.User}, "item": {q.Item}, "n": {strconv.Itoa(q.N)}}
+	return url.Values{"user": {q.User}, "item": {q.Item}, "n": {strconv.Itoa(q.N)}, "session": {strings.Join(q.Session, ",")}}
 }
 
 // ask answers a question as something that encodes to JSON.
@@ -56,10 +59,7 @@ func (a *answers) ask(q question) (any, error) {
 	case "why":
 		return a.why(v, q.User)
 	case "recommend":
-		if q.Item != "" {
-			return a.item(v, q.Item, q.N)
-		}
-		return a.recommend(v, q.User, q.N)
+		return a.recommendFor(v, &q)
 	default:
 		return nil, errNotFound
 	}
@@ -89,7 +89,7 @@ func (a *app) socketHandler() http.Handler {
 	a.acts.routes(mux)
 	mux.HandleFunc("GET /ask/{what}", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
-		q := question{What: r.PathValue("what"), User: r.URL.Query().Get("user"), Item: r.URL.Query().Get("item"), N: n}
+		q := question{What: r.PathValue("what"), User: r.URL.Query().Get("user"), Item: r.URL.Query().Get("item"), N: n, Session: splitSession(r.URL.Query().Get("session"))}
 		all := &answers{pipeline: a.acts.current().pipeline, view: a.engine.View}
 		answer, err := all.ask(q)
 		writeAnswer(w, answer, err)
@@ -187,6 +187,9 @@ func askAnyone(ctx context.Context, f files, q question, into any) error {
 		what := "this user" // the id is personal, and who asks has it at hand
 		if q.Item != "" {
 			what = "item " + q.Item
+		}
+		if len(q.Session) > 0 {
+			what = "these items, or any other,"
 		}
 		return &exitError{exitNotFound, fmt.Errorf("nothing is known of %s in %s", what, f.dir)}
 	}

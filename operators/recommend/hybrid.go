@@ -113,6 +113,7 @@ func (h *Hybrid) Observe(a Action) bool {
 	if at < 0 {
 		return false
 	}
+	h.trails.own(a.Session, a.Person)
 	h.ar.Add(clicks, at)
 	h.sr.Add(clicks, at)
 	h.sessions.Click(a.Person, a.Session, i, a.Time)
@@ -169,6 +170,7 @@ func (h *Hybrid) Fit() error {
 func (h *Hybrid) Erase(person string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.trails.Erase(person)
 	n := h.sessions.Erase(person) + h.cf.Erase(person)
 	if h.gram != nil {
 		h.gram.Erase(person)

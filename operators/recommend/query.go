@@ -45,6 +45,10 @@ type Query struct {
 	NeedName  bool              // only items whose name is known
 	NeedPrice bool              // only items whose price is known
 	NoFill    bool              // do not fill up with popular items
+	// Categories whose popular items are shown before those of the whole shop, where
+	// the seeds say too little; the most wanted first.
+	Categories []string
+	Tops       *Tops // remembers what goes with an item; nil: it is looked up each time
 }
 
 // Scored is a recommended item.
@@ -56,6 +60,8 @@ type Scored struct {
 	SeedName string   // its name; "" when that is not known
 	Relation Relation // how the two go together
 	LLR      float64  // how surely
+	Shared   float64  // units that hold both, decayed
+	Category string   // in which it is popular, when that is why it is shown
 }
 
 // Why says in words why the item is recommended, by the name of what it goes with, or
@@ -213,7 +219,7 @@ func (r *Recommender) Recommend(q Query, read Reader, totals *Totals) []Scored {
 	for rel := range RelationCount {
 		units := totals.Units(rel, q.Now, r.half)
 		for _, s := range q.Seeds {
-			for _, n := range top(s.Item, rel, q.Now, cached, units) {
+			for _, n := range q.Tops.of(s.Item, rel, q.Now, cached, units) {
 				r.vote(found, &q, s, rel, n)
 			}
 		}
@@ -234,7 +240,7 @@ func (r *Recommender) Recommend(q Query, read Reader, totals *Totals) []Scored {
 	if q.NoFill || len(out) >= q.Limit {
 		return out
 	}
-	return q.fill(out, cached, totals)
+	return q.fill(q.fillCategories(out, cached, totals), cached, totals)
 }
 
 // vote adds what a seed says for a neighbour.
@@ -245,12 +251,12 @@ func (r *Recommender) vote(found map[string]*Scored, q *Query, s Seed, rel Relat
 	add := s.Weight * r.o.Weights[rel] * math.Log1p(n.LLR)
 	f := found[n.Item]
 	if f == nil {
-		found[n.Item] = &Scored{Item: n.Item, Score: add, Facts: n.Facts, Seed: s.Item, Relation: rel, LLR: n.LLR}
+		found[n.Item] = &Scored{Item: n.Item, Score: add, Facts: n.Facts, Seed: s.Item, Relation: rel, LLR: n.LLR, Shared: n.Shared}
 		return
 	}
 	f.Score += add
 	if n.LLR > f.LLR {
-		f.Seed, f.Relation, f.LLR = s.Item, rel, n.LLR
+		f.Seed, f.Relation, f.LLR, f.Shared = s.Item, rel, n.LLR, n.Shared
 	}
 }
 

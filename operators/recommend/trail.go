@@ -20,7 +20,10 @@ type Trails struct {
 	queue  []string // in the order of opening
 }
 
-type trail struct{ clicks []Click }
+type trail struct {
+	owner  string // "": nobody known
+	clicks []Click
+}
 
 // Bounds of the trails.
 const (
@@ -58,4 +61,24 @@ func (t *Trails) Add(key string, c Click) ([]Click, int) {
 		at--
 	}
 	return v.clicks, at
+}
+
+// own says whose visit it is.
+func (t *Trails) own(key, person string) {
+	if v := t.visits[key]; v != nil && v.owner == "" {
+		v.owner = strings.Clone(person)
+	}
+}
+
+// Erase forgets the open visits of a person and says how many there were. It looks at
+// all of them: erasing is rare, and an index would cost every click.
+func (t *Trails) Erase(person string) int {
+	n := 0
+	for key, v := range t.visits {
+		if person != "" && v.owner == person {
+			delete(t.visits, key)
+			n++
+		}
+	}
+	return n
 }

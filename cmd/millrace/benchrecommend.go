@@ -1,0 +1,252 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"millrace/operators/event"
+)
+
+// recommendBench says how recommendations over HTTP are measured.
+type recommendBench struct {
+	Items, Sessions, Rate, Seconds int
+	Progress                       func(phase string, done, total int)
+}
+
+type recommendResult struct {
+	Items    int     `json:"items"`
+	Sessions int     `json:"sessions"`
+	Clicks   int     `json:"clicks"`
+	Fill     float64 `json:"fill_seconds"`
+	Asked    int     `json:"asked"`
+	Failed   int     `json:"failed"`    // no answer, or neither 200 nor 404
+	Rate     float64 `json:"rate"`      // answers a second
+	P50      float64 `json:"p50_ms"`    // from when a question was due, so that waiting counts
+	P99      float64 `json:"p99_ms"`    //
+	Max      float64 `json:"max_ms"`    //
+	Recorded int     `json:"top_items"` // items in an answer, on average
+}
+
+func newBenchRecommend() *cobra.Command {
+	var b recommendBench
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "recommend",
+		Short: "Measure recommendations over HTTP at a fixed rate",
+		Long: `Recommend runs the whole program, fills it with visits of about five items, and asks
+GET /api/recommend?session= on loopback at a fixed rate. A question counts from when it
+was due, not from when it was sent, so that a slow answer delays none of the later ones
+in the figures.`,
+		Example: `  millrace bench recommend --items 40000 --sessions 180000 --rate 1000 --seconds 20`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if b.Items < 100 || b.Sessions < 1 || b.Rate < 1 || b.Rate > 100_000 || b.Seconds < 1 || b.Seconds > 3600 {
+				return &exitError{exitUsage, errors.New("want at least 100 items, visits, a rate of 1 to 100000, and 1 to 3600 seconds")}
+			}
+			b.Progress = phases(cmd.ErrOrStderr())
+			r, err := b.run(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return r.print(cmd.OutOrStdout(), asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.IntVar(&b.Items, "items", 40_000, "items of the shop")
+	f.IntVar(&b.Sessions, "sessions", 180_000, "visits before the questions")
+	f.IntVar(&b.Rate, "rate", 1000, "questions a second")
+	f.IntVar(&b.Seconds, "seconds", 20, "how long")
+	f.BoolVar(&asJSON, "json", false, "print one object last")
+	return cmd
+}
+
+func (r *recommendResult) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		raw, err := json.Marshal(r)
+		if err != nil {
+			return fmt.Errorf("encode the result: %w", err)
+		}
+		_, err = fmt.Fprintf(w, "\n%s\n", raw)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%d clicks of %d visits to %d items read in %.1f s; %d questions, %.0f a second, %d failed: p50 %.2f ms, p99 %.2f ms, longest %.2f ms; %d items an answer\n",
+		r.Clicks, r.Sessions, r.Items, r.Fill, r.Asked, r.Rate, r.Failed, r.P50, r.P99, r.Max, r.Recorded)
+	return err
+}
+
+// visits makes up visits: items are as unequal as those of a shop, and a visit keeps to
+// a neighbourhood.
+func (b *recommendBench) visits() func() []string {
+	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // made-up visits, the same each time
+	zipf := rand.NewZipf(rng, 1.1, 20, uint64(b.Items-1))
+	return func() []string {
+		start := int(zipf.Uint64()) //nolint:gosec // below the number of items
+		var out []string
+		for range 2 + rng.IntN(7) {
+			out = append(out, fmt.Sprint("item-", (start+rng.IntN(30)*rng.IntN(3))%b.Items))
+		}
+		return out
+	}
+}
+
+func (b *recommendBench) run(ctx context.Context) (r recommendResult, err error) {
+	dir, err := os.MkdirTemp("", "millrace-bench-")
+	if err != nil {
+		return r, fmt.Errorf("make a directory to measure in: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	file := filepath.Join(dir, "bench.yaml")
+	if err = os.WriteFile(file, []byte(benchedJourney), 0o600); err != nil {
+		return r, err
+	}
+	a, err := openApp(ctx, settings{
+		files: files{filepath.Join(dir, "data")}, configs: []string{file}, console: "127.0.0.1:0", simulated: true, speed: 1,
+		durability: "process", drain: time.Second, reserve: 1, logBytes: 8 << 30, log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return r, err
+	}
+	defer a.close()
+	running, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- a.run(running) }()
+	defer func() {
+		cancel()
+		err = errors.Join(err, <-ended)
+	}()
+	r.Items, r.Sessions = b.Items, b.Sessions
+	visit := b.visits()
+	began := time.Now()
+	if r.Clicks, err = b.fill(ctx, a, visit); err != nil {
+		return r, err
+	}
+	r.Fill = time.Since(began).Seconds()
+	questions := make([]string, 4096)
+	for k := range questions {
+		questions[k] = "http://" + a.listeners["console"].Addr().String() + "/api/recommend?n=20&session=" + strings.Join(visit(), ",")
+	}
+	b.ask(ctx, questions, &r)
+	return r, ctx.Err()
+}
+
+// fill publishes the visits, a person's three an hour apart, and waits until all are read.
+func (b *recommendBench) fill(ctx context.Context, a *app, visit func() []string) (clicks int, err error) {
+	var items []event.Item
+	for v := range b.Sessions {
+		at := int64(benchStart) + int64(v)*200
+		for k, id := range visit() {
+			clicks++
+			items = append(items, benchEvent("track", fmt.Sprint("p", v/3), fmt.Sprint("m", clicks), at+int64(k)*10,
+				fmt.Sprintf(`,"event":"Product Viewed","properties":{"product_id":%q,"name":%q,"category":"c%d","price":12,"currency":"EUR"}`, id, id, len(id))))
+		}
+		if len(items) >= 200 || v == b.Sessions-1 {
+			if err := put(ctx, a, items); err != nil {
+				return clicks, fmt.Errorf("publish visits: %w", err)
+			}
+			items = items[:0]
+			b.Progress("publish", v+1, b.Sessions)
+		}
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s := a.engine.Stats()
+		b.Progress("read", int(s.Position.Seq), int(max(s.LogEnd, 1))) //nolint:gosec // numbers of messages
+		info, err := a.events.Info(ctx)
+		if err != nil {
+			return clicks, err
+		}
+		if s.Position.Seq >= info.Last {
+			return clicks, nil
+		}
+		select {
+		case <-ctx.Done():
+			return clicks, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// askers is how many connections there are: at 1,000 a second each has 64 ms.
+const askers = 64
+
+// ask sends the questions when they are due.
+func (b *recommendBench) ask(ctx context.Context, questions []string, r *recommendResult) {
+	total := b.Rate * b.Seconds
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: askers, MaxConnsPerHost: askers}, Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	took, shown := make([]time.Duration, total), make([]int, total)
+	var next, failed atomic.Int64
+	var wg sync.WaitGroup
+	began := time.Now()
+	for range askers {
+		wg.Go(func() {
+			for {
+				k := int(next.Add(1)) - 1
+				if k >= total || ctx.Err() != nil {
+					return
+				}
+				due := began.Add(time.Duration(k) * time.Second / time.Duration(b.Rate))
+				select {
+				case <-ctx.Done():
+					return
+				case <-time.After(time.Until(due)):
+				}
+				n, err := askOnce(ctx, client, questions[k%len(questions)])
+				if err != nil {
+					failed.Add(1)
+				}
+				took[k], shown[k] = time.Since(due), n
+			}
+		})
+	}
+	wg.Wait()
+	r.Asked, r.Failed = total, int(failed.Load())
+	r.Rate = float64(total) / time.Since(began).Seconds()
+	slices.Sort(took)
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	r.P50, r.P99, r.Max = ms(took[total/2]), ms(took[min(total-1, total*99/100)]), ms(took[total-1])
+	sum := 0
+	for _, n := range shown {
+		sum += n
+	}
+	r.Recorded = sum / total
+}
+
+func askOnce(ctx context.Context, c *http.Client, address string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		return 0, fmt.Errorf("ask: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var out recommendView
+	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&out); err != nil {
+		return 0, fmt.Errorf("read an answer: %w", err)
+	}
+	if resp.StatusCode == http.StatusNotFound { // nobody ever saw these items, and nothing is popular
+		return 0, nil
+	}
+	if resp.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("answer %d", resp.StatusCode)
+	}
+	return len(out.Items), nil
+}
