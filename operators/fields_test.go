@@ -73,12 +73,14 @@ func fieldsRun(t testing.TB, set *configs.Set, store *state.Store, log *enginete
 	for _, j := range all {
 		rules = append(rules, j.Rule)
 	}
-	p := operators.Build(operators.Options{Pseudonyms: pseudonyms(t), Rules: rules, Fields: fields})
+	p := operators.Build(operators.Options{Pseudonyms: pseudonyms(t), Rules: rules, Fields: fields, Segments: operators.NewSegments(set, fields), Pace: operators.Pace(set)})
+	decoder := operators.NewDecoder(event.Options{})
+	decoder.Quality = p.Counters.Quality
 	drop := func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {
 		return engine.Removed, 0, nil
 	}
 	o := engine.Options{
-		Source: log, Store: store, Decoder: operators.NewDecoder(event.Options{}), Graph: p.Graph, Once: true, LogEnd: log.Last, Workers: 1,
+		Source: log, Store: store, Decoder: decoder, Graph: p.Graph, Once: true, LogEnd: log.Last, Workers: 1,
 		Handlers: map[string]engine.Handler{
 			operators.EffectDeadLetter: drop, trigger.EffectMail: drop,
 			operators.EffectHandover: operators.NewHandover(p, operators.HandoverOptions{

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"millrace/configs"
@@ -94,20 +93,8 @@ func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (tri
 
 // condition fills the slots that c reads from the facts and evaluates it.
 func condition(c *configs.Condition, declared *profile.FieldSet, set *configs.Set) func(*trigger.Facts) bool {
-	env := c.Env()
-	fields := env.Fields()
-	assumed := set.Shop.Consent.Assumed()
-	return func(f *trigger.Facts) bool {
-		slots := make([]configs.Value, env.Len())
-		for _, slot := range c.Uses() {
-			if name, ok := strings.CutPrefix(fields[slot].Name, configs.FieldsPrefix); ok {
-				slots[slot] = fieldFact(declared, name, fields[slot].Type, f)
-				continue
-			}
-			slots[slot] = fact(fields[slot].Name, f, assumed)
-		}
-		return c.Eval(slots)
-	}
+	fill := filler(c, declared, NewSegments(set, declared), set)
+	return func(f *trigger.Facts) bool { return c.Eval(fill(f)) }
 }
 
 // fact is the value of a variable of the conditions. Money is in major units.

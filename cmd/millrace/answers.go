@@ -34,7 +34,8 @@ type profileView struct {
 	Categories []weightView      `json:"categories"`
 	Brands     []weightView      `json:"brands"`
 	Hours      map[string]uint32 `json:"hours"`
-	Fields     map[string]any    `json:"fields,omitempty"` // the declared ones
+	Fields     map[string]any    `json:"fields,omitempty"`   // the declared ones
+	Segments   []string          `json:"segments,omitempty"` // the declared ones
 	Waiting    []waitView        `json:"waiting"`
 	Note       string            `json:"note,omitempty"`
 	mergedView
@@ -89,6 +90,9 @@ func (a *answers) profile(v *engine.View, user string) (*profileView, error) {
 	}
 	out := personView(user, &p, v.Watermark)
 	if out.Fields, err = a.pipeline.FieldValues(v, user); err != nil {
+		return nil, err
+	}
+	if out.Segments, err = a.pipeline.SegmentsOf(v, user); err != nil {
 		return nil, err
 	}
 	if out.Waiting, err = a.waiting(v, user); err == nil {

@@ -42,6 +42,7 @@ func newMetrics(a *app) *collector {
 	m.mail()
 	m.experiments()
 	m.activations()
+	m.segments()
 	return m
 }
 

@@ -91,6 +91,9 @@ func (p *profileView) text(w io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
 		fmt.Fprintf(w, "\nfield %s: %v\n", name, p.Fields[name])
 	}
+	if len(p.Segments) > 0 {
+		fmt.Fprintf(w, "\nsegments: %s\n", strings.Join(p.Segments, ", "))
+	}
 	weights(w, "categories", p.Categories)
 	weights(w, "brands", p.Brands)
 	if len(p.Viewed) > 0 {
