@@ -18,6 +18,39 @@ const (
 	segmentCall  = "segment"
 )
 
+// The variables of conditions that models fitted over all people give: the shop names
+// their versions under profile.
+const (
+	ClusterName   = "profile.cluster"
+	ChurnName     = "profile.churn"
+	NextOrderName = "profile.next_order_days"
+	RFMName       = "profile.rfm"
+)
+
+// withModels returns the variables with those of the models behind them that a shop names.
+func (e *Env) withModels(shop *Shop) *Env {
+	if shop == nil || shop.Profile.Cluster == 0 && shop.Profile.Lifetime == 0 {
+		return e
+	}
+	fields := e.Fields()
+	if shop.Profile.Cluster > 0 {
+		fields = append(fields, Field{Name: ClusterName, Type: Text, Doc: "the name of the person's group"})
+	}
+	if shop.Profile.Lifetime > 0 {
+		fields = append(
+			fields,
+			Field{Name: ChurnName, Type: Float, Doc: "probability that there will be no more orders"},
+			Field{Name: NextOrderName, Type: Float, Doc: "days within which half of such people order again, at most 3650"},
+			Field{Name: RFMName, Type: Text, Doc: `recency, frequency and money in fifths of all buyers, such as "5-4-3"`},
+		)
+	}
+	with, err := NewEnv(fields)
+	if err != nil { // another program's variables stand in the way
+		return e
+	}
+	return with
+}
+
 // SegmentNames returns the names of the declared segments, sorted.
 func (s *Shop) SegmentNames() []string { return slices.Sorted(maps.Keys(s.Segments)) }
 
@@ -30,8 +63,9 @@ func (l *Loader) segmentsEnv(r *reader, doc *document) map[string]*Env {
 	ahead := Shop{}
 	quiet := &decoding{reader: &reader{file: r.file}, doc: doc} // what is wrong is said when they are read in turn
 	quiet.into(doc.root.get("fields"), reflect.ValueOf(&ahead.Fields).Elem(), "fields")
+	quiet.into(doc.root.get("profile"), reflect.ValueOf(&ahead.Profile).Elem(), "profile")
 	var person []Field
-	for _, f := range l.options.Audience.withPersonFields(&ahead).Fields() {
+	for _, f := range l.options.Audience.withPersonFields(&ahead).withModels(&ahead).Fields() {
 		if len(f.Kinds) == 0 && f.Name != SegmentsName {
 			person = append(person, f)
 		}

@@ -44,6 +44,8 @@ type Log struct {
 type Profile struct {
 	HalfLife time.Duration `json:"half_life" jsonschema_description:"Counts, money and tastes lose half their weight in this time (30d)."`
 	Viewed   int           `json:"viewed" jsonschema:"minimum=1,maximum=200" jsonschema_description:"How many viewed products are remembered (20)."`
+	Cluster  int           `json:"cluster,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the groups of people that conditions know as profile.cluster; millrace segments cluster makes one."`
+	Lifetime int           `json:"lifetime,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the model behind profile.churn, profile.next_order_days and profile.rfm; millrace segments fit makes one."`
 }
 
 // Items sets the counting of items that go together.

@@ -73,7 +73,7 @@ func fieldsRun(t testing.TB, set *configs.Set, store *state.Store, log *enginete
 	for _, j := range all {
 		rules = append(rules, j.Rule)
 	}
-	p := operators.Build(operators.Options{Pseudonyms: pseudonyms(t), Rules: rules, Fields: fields, Segments: operators.NewSegments(set, fields), Pace: operators.Pace(set)})
+	p := operators.Build(operators.Options{Pseudonyms: pseudonyms(t), Rules: rules, Fields: fields, Segments: operators.NewSegments(set, fields, nil), Pace: operators.Pace(set)})
 	decoder := operators.NewDecoder(event.Options{})
 	decoder.Quality = p.Counters.Quality
 	drop := func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {

@@ -35,6 +35,8 @@ type Options struct {
 	Fields *profile.FieldSet
 	// Segments are the declared segments; nil: none.
 	Segments *Segments
+	// Models are those that the configuration names; nil: none.
+	Models *PeopleModels
 	// Pace says who is too fast for a shopper; nil: nobody, which costs nothing.
 	Pace    *profile.PaceOptions
 	Exclude recommend.Exclude // what recommendations leave out, unless their journey says otherwise
@@ -64,6 +66,7 @@ type Pipeline struct {
 	visitor     *profile.Visitors
 	fields      *profile.FieldKeeper // nil without declared fields
 	segments    *Segments
+	models      *PeopleModels
 	pace        *profile.PaceKeeper // nil when nobody is too fast
 	address     *addressBook
 	trigger     *trigger.Operator
@@ -113,7 +116,7 @@ func Build(o Options) *Pipeline {
 	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
 	p.people.Use("profile", p.keeper)
 	p.addPace(&o)
-	p.segments = o.Segments
+	p.segments, p.models = o.Segments, o.Models
 	p.addFields(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)

@@ -28,6 +28,11 @@ var ErrNotSupported = errors.New("not yet supported")
 
 // Journeys turns the journeys of a set into rules. Paused ones are left out.
 func Journeys(set *configs.Set, _ *configs.Loader, assumeConsent bool) ([]Journey, error) {
+	return JourneysWith(set, nil, assumeConsent)
+}
+
+// JourneysWith is Journeys with the models that the set names.
+func JourneysWith(set *configs.Set, models *PeopleModels, assumeConsent bool) ([]Journey, error) {
 	var out []Journey
 	fields, err := Fields(set)
 	if err != nil {
@@ -37,7 +42,7 @@ func Journeys(set *configs.Set, _ *configs.Loader, assumeConsent bool) ([]Journe
 		if j.Paused() {
 			continue
 		}
-		r, err := rule(set, j, fields)
+		r, err := rule(set, j, fields, models)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +66,7 @@ func Journeys(set *configs.Set, _ *configs.Loader, assumeConsent bool) ([]Journe
 	return out, nil
 }
 
-func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (trigger.Rule, error) {
+func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet, models *PeopleModels) (trigger.Rule, error) {
 	r := trigger.Rule{
 		Pipeline: j.Name, ID: j.Trigger.ID, Version: j.Version, Content: j.Content.Kind,
 		Wait: j.Trigger.Wait, OncePer: j.Trigger.AtMost.OncePer, Freshness: j.Trigger.FreshFor,
@@ -83,17 +88,17 @@ func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (tri
 		}
 	}
 	if c := j.Trigger.Start.When; c != nil {
-		r.When, r.WhenText = condition(c, declared, set), c.String()
+		r.When, r.WhenText = condition(c, declared, models, set), c.String()
 	}
 	if c := j.Audience.When; c != nil {
-		r.Audience, r.AudienceText = condition(c, declared, set), c.String()
+		r.Audience, r.AudienceText = condition(c, declared, models, set), c.String()
 	}
 	return r, nil
 }
 
 // condition fills the slots that c reads from the facts and evaluates it.
-func condition(c *configs.Condition, declared *profile.FieldSet, set *configs.Set) func(*trigger.Facts) bool {
-	fill := filler(c, declared, NewSegments(set, declared), set)
+func condition(c *configs.Condition, declared *profile.FieldSet, models *PeopleModels, set *configs.Set) func(*trigger.Facts) bool {
+	fill := filler(c, declared, NewSegments(set, declared, models), models, set)
 	return func(f *trigger.Facts) bool { return c.Eval(fill(f)) }
 }
 

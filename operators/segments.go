@@ -28,7 +28,7 @@ type segment struct {
 }
 
 // NewSegments prepares the declared segments of a set; nil without any.
-func NewSegments(set *configs.Set, fields *profile.FieldSet) *Segments {
+func NewSegments(set *configs.Set, fields *profile.FieldSet, models *PeopleModels) *Segments {
 	names := set.Shop.SegmentNames()
 	if len(names) == 0 {
 		return nil
@@ -36,7 +36,7 @@ func NewSegments(set *configs.Set, fields *profile.FieldSet) *Segments {
 	s := &Segments{}
 	for _, name := range names {
 		c := set.Shop.Segments[name]
-		s.all = append(s.all, segment{name, c, filler(c, fields, nil, set)})
+		s.all = append(s.all, segment{name, c, filler(c, fields, nil, models, set)})
 	}
 	return s
 }
@@ -66,7 +66,7 @@ func (s *Segments) Of(f *trigger.Facts) []string {
 }
 
 // filler returns what fills the slots that c reads from the facts.
-func filler(c *configs.Condition, declared *profile.FieldSet, segments *Segments, set *configs.Set) func(*trigger.Facts) []configs.Value {
+func filler(c *configs.Condition, declared *profile.FieldSet, segments *Segments, models *PeopleModels, set *configs.Set) func(*trigger.Facts) []configs.Value {
 	env := c.Env()
 	fields := env.Fields()
 	assumed := set.Shop.Consent.Assumed()
@@ -80,6 +80,10 @@ func filler(c *configs.Condition, declared *profile.FieldSet, segments *Segments
 			}
 			if name == configs.SegmentsName {
 				slots[slot] = configs.TextsValue(segments.Of(f))
+				continue
+			}
+			if v, ok := models.fact(name, f); ok {
+				slots[slot] = v
 				continue
 			}
 			slots[slot] = fact(name, f, assumed)

@@ -111,7 +111,7 @@ func TestSegmentsScan(t *testing.T) {
 // Without segments nothing is kept, and conditions cannot ask for any.
 func TestSegmentsNone(t *testing.T) {
 	set := fieldsSet(t, "", "cart.items > 0")
-	if s := operators.NewSegments(set, nil); s != nil || s.Names() != nil || s.Of(nil) != nil {
+	if s := operators.NewSegments(set, nil, nil); s != nil || s.Names() != nil || s.Of(nil) != nil {
 		t.Errorf("got %+v", s)
 	}
 	if operators.Pace(set) != nil {

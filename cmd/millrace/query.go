@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -93,6 +94,9 @@ func (p *profileView) text(w io.Writer) {
 	}
 	if len(p.Segments) > 0 {
 		fmt.Fprintf(w, "\nsegments: %s\n", strings.Join(p.Segments, ", "))
+	}
+	if x := p.Expected; x != nil {
+		fmt.Fprintf(w, "\ngroup %q, RFM %s, churn %.2f, next order within %.0f days\n", x.Cluster, cmp.Or(x.RFM, "none"), x.Churn, x.NextOrderDays)
 	}
 	weights(w, "categories", p.Categories)
 	weights(w, "brands", p.Brands)

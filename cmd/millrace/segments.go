@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -34,18 +35,19 @@ func newSegments() *cobra.Command {
 the engine may run meanwhile.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			sizes, err := askSegments(cmd.Context(), f, cmd.ErrOrStderr())
-			if err != nil {
+			var sizes operators.SegmentSizes
+			if err := askScan(cmd.Context(), f, http.MethodGet, "/segments", countSegments, cmd.ErrOrStderr(), &sizes); err != nil {
 				return err
 			}
 			if asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(sizes)
 			}
-			return segmentsText(cmd.OutOrStdout(), sizes)
+			return segmentsText(cmd.OutOrStdout(), &sizes)
 		},
 	}
 	cmd.Flags().StringVar(&f.dir, "data-dir", "data", "of which program")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one line of JSON with people and segments")
+	cmd.AddCommand(newSegmentsCluster(), newSegmentsFit())
 	return cmd
 }
 
@@ -66,42 +68,65 @@ func segmentsText(w io.Writer, sizes *operators.SegmentSizes) error {
 
 // scanLine is a line of the answer to a scan: how far it is, and at last what it found.
 type scanLine struct {
-	People int                     `json:"people,omitempty"`
-	Sizes  *operators.SegmentSizes `json:"sizes,omitempty"`
-	Error  string                  `json:"error,omitempty"`
+	People int             `json:"people,omitempty"`
+	Done   json.RawMessage `json:"done,omitempty"`
+	Error  string          `json:"error,omitempty"`
 }
 
-// scanSegments writes the lines of a scan.
-func scanSegments(ctx context.Context, p *operators.Pipeline, v *engine.View, w io.Writer, flush func()) (*operators.SegmentSizes, error) {
+// scan is something that reads all people of a view.
+type scan func(ctx context.Context, p *operators.Pipeline, v *engine.View, progress func(people int)) (any, error)
+
+// answer writes the lines of a scan.
+func (s scan) answer(ctx context.Context, p *operators.Pipeline, v *engine.View, w io.Writer, flush func()) {
 	e := json.NewEncoder(w)
-	sizes, err := p.ScanSegments(ctx, v, func(people int) {
+	done, err := s(ctx, p, v, func(people int) {
 		_ = e.Encode(&scanLine{People: people}) // who went away ends the context
 		flush()
 	})
-	if err != nil {
-		return nil, errors.Join(err, e.Encode(&scanLine{Error: err.Error()}))
+	line := scanLine{}
+	if err == nil {
+		line.Done, err = json.Marshal(done)
 	}
-	return sizes, e.Encode(&scanLine{Sizes: sizes})
+	if err != nil {
+		line = scanLine{Error: err.Error()}
+	}
+	_ = e.Encode(&line)
 }
 
-// segmentAnswers adds the scan to the socket.
+func countSegments(ctx context.Context, p *operators.Pipeline, v *engine.View, progress func(people int)) (any, error) {
+	return p.ScanSegments(ctx, v, progress)
+}
+
+// segmentAnswers adds the scans to the socket.
 func (a *app) segmentAnswers(mux *http.ServeMux) {
-	mux.HandleFunc("GET /segments", func(w http.ResponseWriter, r *http.Request) {
-		v := a.engine.View()
-		defer v.Close()
-		flush := func() { _ = http.NewResponseController(w).Flush() }
-		sizes, err := scanSegments(r.Context(), a.acts.current().pipeline, v, w, flush)
-		if err == nil {
-			a.segments.keep(sizes)
+	handle := func(pattern string, s func(r *http.Request) scan) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			v := a.engine.View()
+			defer v.Close()
+			s(r).answer(r.Context(), a.acts.current().pipeline, v, w, func() { _ = http.NewResponseController(w).Flush() })
+		})
+	}
+	handle("GET /segments", func(*http.Request) scan {
+		return func(ctx context.Context, p *operators.Pipeline, v *engine.View, progress func(people int)) (any, error) {
+			sizes, err := p.ScanSegments(ctx, v, progress)
+			if err == nil {
+				a.segments.keep(sizes)
+			}
+			return sizes, err
 		}
 	})
+	handle("POST /segments/cluster", func(r *http.Request) scan {
+		k, _ := strconv.Atoi(r.URL.Query().Get("k"))
+		return fitGroups(a.s.models(), k)
+	})
+	handle("POST /segments/fit", func(*http.Request) scan { return fitLifetime(a.s.models()) })
 }
 
-// askSegments asks the running program, or reads the store if none runs.
-func askSegments(ctx context.Context, f files, status io.Writer) (*operators.SegmentSizes, error) {
+// askScan asks the running program, or reads the store if none runs.
+func askScan(ctx context.Context, f files, method, path string, s scan, status io.Writer, into any) error {
 	c, err := dialSocket(ctx, f)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	bar := newCountBar(status)
 	progress := func(people int) {
@@ -115,54 +140,59 @@ func askSegments(ctx context.Context, f files, status io.Writer) (*operators.Seg
 		}
 	}()
 	if c == nil {
-		var sizes *operators.SegmentSizes
-		err := withStored(f, func(p *operators.Pipeline, v *engine.View) error {
-			sizes, err = p.ScanSegments(ctx, v, progress)
-			return err
+		return withStored(f, func(p *operators.Pipeline, v *engine.View) error {
+			done, err := s(ctx, p, v, progress)
+			if err != nil {
+				return err
+			}
+			raw, err := json.Marshal(done)
+			if err != nil {
+				return fmt.Errorf("segments: %w", err)
+			}
+			return json.Unmarshal(raw, into)
 		})
-		return sizes, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://millrace/segments", http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, "http://millrace"+path, http.NoBody)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	resp, err := c.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask the running program: %w", err)
+		return fmt.Errorf("ask the running program: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	return readScan(resp.Body, progress)
+	return readScan(resp.Body, progress, into)
 }
 
-// maxScanLine holds 64 segments with conditions of 4,096 characters each.
-const maxScanLine = 1 << 20
+// maxScanLine holds 64 segments with conditions of 4,096 characters each, or a model.
+const maxScanLine = 16 << 20
 
-func readScan(r io.Reader, progress func(people int)) (*operators.SegmentSizes, error) {
+func readScan(r io.Reader, progress func(people int), into any) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, maxScanLine)
 	for lines.Scan() {
 		var line scanLine
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return nil, fmt.Errorf("segments: the answer cannot be read: %w", err)
+			return fmt.Errorf("segments: the answer cannot be read: %w", err)
 		}
 		switch {
 		case line.Error != "":
-			return nil, errors.New("segments: " + line.Error)
-		case line.Sizes != nil:
-			return line.Sizes, nil
+			return errors.New("segments: " + line.Error)
+		case line.Done != nil:
+			return json.Unmarshal(line.Done, into)
 		default:
 			progress(line.People)
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("segments: %w", err)
+		return fmt.Errorf("segments: %w", err)
 	}
-	return nil, errors.New("segments: the answer was cut off")
+	return errors.New("segments: the answer was cut off")
 }
 
 // storedPipeline builds the version of the pipelines that a store was reached with, as far
 // as it keeps and shows state.
-func storedPipeline(store *state.Store, names *privacy.Pseudonyms) (*operators.Pipeline, error) {
+func storedPipeline(f files, store *state.Store, names *privacy.Pseudonyms) (*operators.Pipeline, error) {
 	version, raw, found, err := engine.ActiveVersion(store)
 	if err != nil {
 		return nil, err
@@ -180,7 +210,10 @@ func storedPipeline(store *state.Store, names *privacy.Pseudonyms) (*operators.P
 		if o.Fields, err = operators.Fields(set); err != nil {
 			return nil, err
 		}
-		o.Segments, o.Pace = operators.NewSegments(set, o.Fields), operators.Pace(set)
+		if o.Models, err = f.models().named(set); err != nil {
+			return nil, err
+		}
+		o.Segments, o.Pace = operators.NewSegments(set, o.Fields, o.Models), operators.Pace(set)
 	}
 	return operators.Build(o), nil
 }
@@ -188,7 +221,9 @@ func storedPipeline(store *state.Store, names *privacy.Pseudonyms) (*operators.P
 // withStored calls fn with the store of a data directory on which no program runs, and
 // the version of the pipelines that it was reached with.
 func withStored(f files, fn func(p *operators.Pipeline, v *engine.View) error) error {
-	return withStore(f, storedPipeline, fn)
+	return withStore(f, func(store *state.Store, names *privacy.Pseudonyms) (*operators.Pipeline, error) {
+		return storedPipeline(f, store, names)
+	}, fn)
 }
 
 // segmentSizes are those of the last scan. Safe for concurrent use.
