@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -136,4 +137,77 @@ func BenchmarkSegmentsOf(b *testing.B) {
 			}
 		}
 	})
+}
+
+// Models that are fitted over a state are functions of a person in conditions: of the
+// group, of how likely the person is gone, and when the next order comes.
+func TestPeopleModels(t *testing.T) {
+	begin := time.Date(2026, 1, 5, 10, 0, 0, 0, time.UTC)
+	log := enginetest.NewLog()
+	type order struct {
+		day int
+		raw string
+	}
+	var orders []order
+	for i := range 90 {
+		for n := range 1 + i%3*3 { // a third orders once, a third four times, a third seven times
+			day := i%5 + n*(9+i%4)
+			orders = append(orders, order{day, fmt.Sprintf(`{"type":"track","event":"Order Completed","userId":"u%d","properties":{"order_id":"o%d-%d","total":%d}}`, i, i, n, 10+i%3*40)})
+		}
+		orders = append(orders, order{i % 5, fmt.Sprintf(`{"type":"identify","userId":"u%d","traits":{"email":"u%d@shop.example"}}`, i, i)})
+	}
+	slices.SortStableFunc(orders, func(a, b order) int { return a.day - b.day })
+	for _, o := range orders {
+		say(log, begin.AddDate(0, 0, o.day), o.raw)
+	}
+	set := fieldsSet(t, "", "cart.items > 0")
+	models := new(operators.PeopleModels)
+	fieldsRun(t, set, memoryStore(t), log, nil, func(p *operators.Pipeline, v *engine.View) {
+		var err error
+		if models.Groups, err = p.FitGroups(t.Context(), v, 3, nil, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		if models.Lifetime, err = p.FitLifetime(t.Context(), v, nil); err != nil {
+			t.Fatal(err)
+		}
+		if x, err := p.ExpectedOf(v, "u2"); x != nil || err != nil {
+			t.Errorf("without models: %+v, %v", x, err)
+		}
+		again, err := p.FitGroups(t.Context(), v, 3, models.Groups, 1, nil)
+		if err != nil || again.Stability != 1 {
+			t.Errorf("the same state gives other groups: %v, %v", again.Stability, err)
+		}
+	})
+	if n := models.Lifetime.Lifetime.People; n != 90 {
+		t.Errorf("got %v buyers, want 90", n)
+	}
+	const named = `
+segments:
+  soon: 'profile.churn < 0.5 && profile.next_order_days < 60'
+`
+	text := strings.NewReplacer("  viewed: 20 ", "  cluster: 1\n  lifetime: 1\n  viewed: 20 ")
+	set = fieldsSetOf(t, text, named, `segment("soon") && profile.cluster != "" && profile.rfm != ""`)
+	say(log, begin.AddDate(0, 0, 80), `{"type":"track","event":"Product Added","userId":"u2","properties":{"cart_id":"c","product_id":"cup","price":12.5,"quantity":1}}`)
+	say(log, begin.AddDate(0, 0, 80), `{"type":"track","event":"Product Added","userId":"u0","properties":{"cart_id":"d","product_id":"cup","price":12.5,"quantity":1}}`)
+	say(log, begin.AddDate(0, 0, 80).Add(6*time.Hour), `{"type":"track","event":"Product Viewed","userId":"eve","properties":{"product_id":"mug"}}`)
+	for _, parallel := range []int{1, 4} {
+		modelsRun(t, set, models, memoryStore(t), log, func(o *engine.Options) { o.Parallel = parallel }, func(p *operators.Pipeline, v *engine.View) {
+			x, err := p.ExpectedOf(v, "u2")
+			if err != nil || x.Cluster == "" || len(x.RFM) != 5 || x.Churn <= 0 || x.Churn >= 1 || x.NextOrderDays <= 0 {
+				t.Errorf("got %+v, %v", x, err)
+			}
+			once, err := p.ExpectedOf(v, "u0")
+			if err != nil || !(once.NextOrderDays > x.NextOrderDays) || once.Cluster == x.Cluster {
+				t.Errorf("who ordered once, long ago: got %+v, %v; who orders every ten days: %+v", once, err, x)
+			}
+			f := func(who string, want event.Outcome) {
+				all, err := p.Decisions(v, who)
+				if err != nil || len(all) != 1 || all[0].Outcome != want {
+					t.Errorf("%s: got %+v, %v, want %v", who, all, err, want)
+				}
+			}
+			f("u2", event.Pending)
+			f("u0", event.Skipped)
+		})
+	}
 }
