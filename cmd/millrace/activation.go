@@ -77,6 +77,9 @@ type activations struct {
 func (a *app) openActivations() (*engine.Activation, error) {
 	t := &activations{a: a, built: make(map[uint64]*edition), waiters: make(map[string][]chan bool)}
 	a.acts = t
+	if _, err := a.s.models().named(a.set); err != nil { // before the files can get into the log
+		return nil, err
+	}
 	a.models = &modelWatch{registry: lstm.NewRegistry(filepath.Join(a.s.dir, modelsDir)), log: a.log}
 	bundle := a.bundle
 	version, raw, found, err := engine.ActiveVersion(a.store)

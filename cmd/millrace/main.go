@@ -120,7 +120,9 @@ func refuseMisuse(cmd *cobra.Command) {
 	check := cmd.Args
 	if cmd.HasSubCommands() {
 		check = unknownCommand
-		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		if cmd.RunE == nil {
+			cmd.RunE = helps
+		}
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
@@ -132,6 +134,8 @@ func refuseMisuse(cmd *cobra.Command) {
 		refuseMisuse(c)
 	}
 }
+
+func helps(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // unknownCommand refuses what is left over after the name of a group of commands.
 func unknownCommand(cmd *cobra.Command, args []string) error {
