@@ -333,6 +333,9 @@ func (c *checker) member(v *ast.BinaryNode, left Type) {
 			c.refuse(v.Right, "", "got %s, expected a list for in", right)
 		} else if right == Texts {
 			c.expect(v.Left, left, Text, v.Operator)
+			if isSegments(v.Right) {
+				c.segmentName(v.Left)
+			}
 		}
 		return
 	}
@@ -386,6 +389,9 @@ func (c *checker) conditional(v *ast.ConditionalNode) Type {
 
 // call checks a function and what it is given.
 func (c *checker) call(n ast.Node, name string, args []ast.Node) Type {
+	if name == segmentCall {
+		return c.segment(n, args)
+	}
 	f, ok := functions[name]
 	if !ok {
 		if contains(strings.Fields(loops), name) {

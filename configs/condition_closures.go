@@ -69,6 +69,8 @@ func (c *closures) bool(n ast.Node) boolFunc {
 		}
 	case *ast.BuiltinNode:
 		return c.affix(v.Name, v.Arguments)
+	case *ast.CallNode:
+		return c.segment(v)
 	default:
 		return nil
 	}

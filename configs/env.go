@@ -86,6 +86,9 @@ type Env struct {
 	fields []Field
 	slots  map[string]int
 	names  []string // of the fields, sorted
+
+	segments  []string // the declared segments, sorted
+	inSegment bool     // of the conditions of segments themselves
 }
 
 var fieldName = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,7}$`)
@@ -185,6 +188,9 @@ func (e *Env) types() types.Map {
 			Bool: types.Bool, Int: types.Int, Float: types.Float64, Text: types.String, Texts: types.TypeOf([]string(nil)),
 		}[f.Type]
 	}
+	if _, ok := e.slots[SegmentsName]; ok {
+		root[segmentCall] = types.TypeOf(segmentFunc(nil))
+	}
 	return root
 }
 
@@ -193,6 +199,9 @@ func (e *Env) values(slots []Value, uses []int) map[string]any {
 	root := map[string]any{}
 	for _, i := range uses {
 		f := e.fields[i]
+		if f.Name == SegmentsName {
+			root[segmentCall] = segmentFunc(slots[i].list)
+		}
 		m, last := root, f.Name
 		for {
 			head, rest, more := strings.Cut(last, ".")

@@ -193,6 +193,26 @@ func TestShopErrors(t *testing.T) {
 	with("sum: total, limit: 9", `6:33: fields.x.limit: sum keeps one value, only distinct and share keep several`)
 	with("sum: total, by: price", `6:30: fields.x.by: only a share is by something`)
 	with("share: query, by: price", `6:32: fields.x.by: got price, which each product has, of query, which the event has`)
+	named := func(condition string, want ...string) {
+		f("consent:", "fields: {spent: {sum: total}}\nsegments: {vip: '"+condition+"'}\nconsent:", want...)
+	}
+	named("profile.fields.spent > 500 && profile.orders >= 3")
+	named("profile.fields.spend > 500", `7:33: segments.vip: unknown name "profile.fields.spend" (did you mean "profile.fields.spent"?)`)
+	named("profile.orders", `7:18: segments.vip: got a whole number, expected a condition that is true or false`)
+	named("cart.value > 3", `7:18: segments.vip: unknown name "cart"`)
+	named(`segment("vip")`, `7:18: segments.vip: got a segment in a segment, expected what is known of the person: profile and its fields`)
+	named(`"vip" in profile.segments`, `7:35: segments.vip: unknown name "profile.segments"`)
+	f("consent:", "segments: {Vip: profile.known}\nconsent:", `6:12: segments.Vip: got the name "Vip", expected lower-case letters, digits and _`)
+	f("consent:", "segments: {vip: 3}\nconsent:", `6:17: segments.vip: got 3, expected a condition such as cart.value > 30 && profile.consent.marketing`)
+	f("consent:", "segments: {vip: }\nconsent:", `6:12: segments.vip: got nothing, expected a condition such as cart.value > 30 && profile.consent.marketing`)
+	many := ""
+	for i := range 65 {
+		many += fmt.Sprintf("  s%d: profile.known\n", i)
+	}
+	f("consent:", "segments:\n"+many+"consent:", `7:3: segments: got 65 segments, expected at most 64`)
+	f("consent:", "quality: {}\nconsent:")
+	f("consent:", "quality: {per_minute: 0}\nconsent:", `6:23: quality.per_minute: got 0, expected at least 1`)
+	f("consent:", "quality: {half_life: 0s}\nconsent:", `6:22: quality.half_life: got no time, expected more than 0s`)
 	f("consent:", "fields: {Big: {sum: total}}\nconsent:", `6:10: fields.Big: got the name "Big", expected lower-case letters, digits and _`)
 	f("top: 50", "top: 5000", `5:30: items.top: got 5000, expected at most 1000`)
 	f("[POST]", "[POST, ' ']", `5:50: items.exclude: got an empty text`)
@@ -250,7 +270,7 @@ func TestTextErrors(t *testing.T) {
 	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
 	f(manyKeys(501), "501:1: got more than 500 keys in one mapping")
 	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
-	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, fields, holdout, items, links, log, outbox, profile, senders, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
+	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, fields, holdout, items, links, log, outbox, profile, quality, segments, senders, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
 }
 
 // nested is a mapping in a mapping, and so on.

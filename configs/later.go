@@ -28,7 +28,7 @@ var laterKeys = map[string]string{
 	"state":                        "resets of state come with plans",
 	"canary":                       "canaries come with reload",
 	"caps":                         "caps come later; trigger.at_most bounds one journey",
-	"profile.segments":             "segments come later",
+	"profile.segments":             "segments are declared beside profile, under segments",
 	"privacy":                      "privacy settings come later",
 	"quiet_hours":                  "quiet hours come later",
 	"content.recommend.hybrid":     "hybrid recommendation comes later",

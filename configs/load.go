@@ -260,7 +260,7 @@ func (g *loading) form(r *reader, doc *document) {
 func (g *loading) shop(r *reader, doc *document) {
 	(&validation{reader: r, schemas: g.schemas, schema: g.schemas.shop, root: doc.root}).run()
 	shop := &Shop{File: r.file}
-	(&decoding{reader: r, doc: doc}).into(doc.root, reflect.ValueOf(shop).Elem(), "")
+	(&decoding{reader: r, doc: doc, envs: g.segmentsEnv(r, doc)}).into(doc.root, reflect.ValueOf(shop).Elem(), "")
 	(&sense{reader: r, options: g.options, root: doc.root}).shop(shop)
 	if e := doc.root.entry("shop"); g.shopAt != "" {
 		r.refuse(e.line, e.column, "shop", "got a second shop, %s is one already", g.shopAt)
@@ -278,7 +278,8 @@ func (g *loading) journey(r *reader, doc *document) {
 	(&validation{reader: r, schemas: g.schemas, schema: g.schemas.journey, root: doc.root}).run()
 	j := &Journey{File: r.file}
 	d := &decoding{reader: r, doc: doc, envs: map[string]*Env{
-		"trigger": g.options.Trigger.withPersonFields(g.set.Shop), "audience": g.options.Audience.withPersonFields(g.set.Shop),
+		"trigger":  g.options.Trigger.withPersonFields(g.set.Shop).withModels(g.set.Shop).withSegments(g.set.Shop),
+		"audience": g.options.Audience.withPersonFields(g.set.Shop).withModels(g.set.Shop).withSegments(g.set.Shop),
 	}}
 	if name, ok := doc.root.get("content", "kind").text(); ok && slices.Contains(g.options.words("kinds"), name) {
 		d.kind = name

@@ -16,6 +16,8 @@ type Shop struct {
 	Log        Log                    `json:"log" jsonschema_description:"How the log's event time moves on."`
 	Profile    Profile                `json:"profile" jsonschema_description:"A person's running picture."`
 	Fields     map[string]PersonField `json:"fields,omitempty" jsonschema:"maxProperties=64" jsonschema_description:"Fields of a person of the shop's own, by name; conditions know them as profile.fields.NAME."`
+	Segments   map[string]*Condition  `json:"segments,omitempty" jsonschema:"maxProperties=64" jsonschema_description:"Segments of people by a condition on what is known of them, by name; conditions know them as segment(\"NAME\") and profile.segments."`
+	Quality    *Quality               `json:"quality,omitempty" jsonschema_description:"Who is too fast for a shopper: what they do is kept out of what the shop learns."`
 	Items      Items                  `json:"items" jsonschema_description:"What is seen, put in a cart and bought together."`
 	Consent    Consent                `json:"consent" jsonschema_description:"Who may be mailed."`
 	Holdout    Percent                `json:"holdout,omitempty" jsonschema_description:"Share of the people whom no journey ever mails; the baseline for what all of them together bring."`
@@ -42,6 +44,8 @@ type Log struct {
 type Profile struct {
 	HalfLife time.Duration `json:"half_life" jsonschema_description:"Counts, money and tastes lose half their weight in this time (30d)."`
 	Viewed   int           `json:"viewed" jsonschema:"minimum=1,maximum=200" jsonschema_description:"How many viewed products are remembered (20)."`
+	Cluster  int           `json:"cluster,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the groups of people that conditions know as profile.cluster; millrace segments cluster makes one."`
+	Lifetime int           `json:"lifetime,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the model behind profile.churn, profile.next_order_days and profile.rfm; millrace segments fit makes one."`
 }
 
 // Items sets the counting of items that go together.

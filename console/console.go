@@ -30,6 +30,8 @@ type Options struct {
 	Items       Items
 	DeadLetters DeadLetters
 	Experiments Experiments
+	Segments    Segments
+	Quality     Quality
 
 	Checks     []Check      // what /readyz asks
 	Metrics    http.Handler // mounted at /metrics
@@ -155,6 +157,12 @@ func (c *Console) routes() http.Handler {
 		mux.HandleFunc("GET /experiments", c.experiments)
 		mux.HandleFunc("GET /experiments/stream", c.experimentStream)
 		mux.HandleFunc("GET /experiments/{name}/plot.svg", c.experimentPlot)
+	}
+	if c.opt.Segments != nil {
+		mux.HandleFunc("GET /segments", c.segments)
+	}
+	if c.opt.Quality != nil {
+		mux.HandleFunc("GET /quality", c.quality)
 	}
 	if c.opt.DeadLetters != nil {
 		mux.HandleFunc("GET /dead-letters", c.deadLetters)

@@ -22,6 +22,8 @@ type Counters struct {
 	Merges     atomic.Uint64 // known persons who were merged into another one
 	// MergeRepeats counts merges and handovers that came again, and changed nothing.
 	MergeRepeats atomic.Uint64
+	// Quality is what is wanting in the events of each source.
+	Quality *Quality
 
 	mu        sync.Mutex
 	decisions map[DecisionLabel]uint64
@@ -42,7 +44,7 @@ type DecisionLabel struct {
 const labelsMax = 256
 
 func newCounters() *Counters {
-	return &Counters{decisions: make(map[DecisionLabel]uint64), letters: make(map[string]uint64), notices: make(map[string]uint64), late: make(map[string]uint64)}
+	return &Counters{Quality: NewQuality(), decisions: make(map[DecisionLabel]uint64), letters: make(map[string]uint64), notices: make(map[string]uint64), late: make(map[string]uint64)}
 }
 
 func (n *Counters) event(e *event.Event) {
@@ -67,6 +69,9 @@ type personCounter struct{ counters *Counters }
 func (p personCounter) Process(_ *engine.Ctx, u *profile.Update) {
 	if u.Change.Duplicate {
 		p.counters.Duplicates.Add(1)
+		if u.Event != nil {
+			p.counters.Quality.more(u.Event.Source, ProblemDuplicate)
+		}
 	}
 	if u.Change.Late {
 		p.counters.Late.Add(1)

@@ -35,6 +35,12 @@ fields:
 // fieldsSet loads a shop with fields, and a journey whose audience is by them.
 func fieldsSet(t testing.TB, shop, audience string) *configs.Set {
 	t.Helper()
+	return fieldsSetOf(t, strings.NewReplacer(), shop, audience)
+}
+
+// fieldsSetOf is fieldsSet of a changed shop.
+func fieldsSetOf(t testing.TB, change *strings.Replacer, shop, audience string) *configs.Set {
+	t.Helper()
 	read := func(name string) string {
 		raw, err := fs.ReadFile(configs.Shipped(), name)
 		if err != nil {
@@ -46,7 +52,7 @@ func fieldsSet(t testing.TB, shop, audience string) *configs.Set {
 	loader, err := configs.NewLoader(configs.Options{FS: fstest.MapFS{
 		// The journey is read first: its conditions wait for the shop.
 		"a.yaml":    {Data: []byte(strings.Replace(read("cart-abandonment.yaml"), old, "'"+audience+"'", 1))},
-		"shop.yaml": {Data: []byte(read("shop.yaml") + shop)},
+		"shop.yaml": {Data: []byte(change.Replace(read("shop.yaml")) + shop)},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -61,11 +67,17 @@ func fieldsSet(t testing.TB, shop, audience string) *configs.Set {
 // fieldsRun processes a log once, with the options of an engine changed by with, and asks.
 func fieldsRun(t testing.TB, set *configs.Set, store *state.Store, log *enginetest.Log, with func(*engine.Options), ask func(p *operators.Pipeline, v *engine.View)) {
 	t.Helper()
+	modelsRun(t, set, nil, store, log, with, ask)
+}
+
+// modelsRun is fieldsRun with the models that the set names.
+func modelsRun(t testing.TB, set *configs.Set, models *operators.PeopleModels, store *state.Store, log *enginetest.Log, with func(*engine.Options), ask func(p *operators.Pipeline, v *engine.View)) {
+	t.Helper()
 	fields, err := operators.Fields(set)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := operators.Journeys(set, nil, true)
+	all, err := operators.JourneysWith(set, models, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,12 +85,14 @@ func fieldsRun(t testing.TB, set *configs.Set, store *state.Store, log *enginete
 	for _, j := range all {
 		rules = append(rules, j.Rule)
 	}
-	p := operators.Build(operators.Options{Pseudonyms: pseudonyms(t), Rules: rules, Fields: fields})
+	p := operators.Build(operators.Options{Pseudonyms: pseudonyms(t), Rules: rules, Fields: fields, Segments: operators.NewSegments(set, fields, models), Models: models, Pace: operators.Pace(set)})
+	decoder := operators.NewDecoder(event.Options{})
+	decoder.Quality = p.Counters.Quality
 	drop := func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {
 		return engine.Removed, 0, nil
 	}
 	o := engine.Options{
-		Source: log, Store: store, Decoder: operators.NewDecoder(event.Options{}), Graph: p.Graph, Once: true, LogEnd: log.Last, Workers: 1,
+		Source: log, Store: store, Decoder: decoder, Graph: p.Graph, Once: true, LogEnd: log.Last, Workers: 1,
 		Handlers: map[string]engine.Handler{
 			operators.EffectDeadLetter: drop, trigger.EffectMail: drop,
 			operators.EffectHandover: operators.NewHandover(p, operators.HandoverOptions{

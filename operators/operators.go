@@ -32,7 +32,13 @@ type Options struct {
 	Recommend  recommend.Options
 	Rules      []trigger.Rule
 	// Fields are the declared fields of persons; nil: none, which costs nothing.
-	Fields  *profile.FieldSet
+	Fields *profile.FieldSet
+	// Segments are the declared segments; nil: none.
+	Segments *Segments
+	// Models are those that the configuration names; nil: none.
+	Models *PeopleModels
+	// Pace says who is too fast for a shopper; nil: nobody, which costs nothing.
+	Pace    *profile.PaceOptions
 	Exclude recommend.Exclude // what recommendations leave out, unless their journey says otherwise
 	Never   []string          // product ids that are never recommended
 	// Experiments are what runs, by pipeline; see Experiments.
@@ -59,6 +65,9 @@ type Pipeline struct {
 	keeper      *profile.Keeper
 	visitor     *profile.Visitors
 	fields      *profile.FieldKeeper // nil without declared fields
+	segments    *Segments
+	models      *PeopleModels
+	pace        *profile.PaceKeeper // nil when nobody is too fast
 	address     *addressBook
 	trigger     *trigger.Operator
 	experiments experiments
@@ -107,6 +116,8 @@ func Build(o Options) *Pipeline {
 	p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
 	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
 	p.people.Use("profile", p.keeper)
+	p.addPace(&o)
+	p.segments, p.models = o.Segments, o.Models
 	p.addFields(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
@@ -239,6 +250,9 @@ type Decoder struct {
 	Activate func(a *Activation) *engine.Activation
 	Names    *privacy.Pseudonyms
 
+	// Quality counts what is wanting in the events; nil: nobody does.
+	Quality *Quality
+
 	events  *event.Decoder
 	records []event.Record
 }
@@ -253,6 +267,7 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 	}
 	d.events.Seq = m.Seq
 	d.records = d.events.DecodeAll(d.records[:0], m.Data, m.Time)
+	d.Quality.add(d.records)
 	for i := range d.records {
 		r := &d.records[i]
 		switch {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"millrace/configs"
@@ -29,6 +28,11 @@ var ErrNotSupported = errors.New("not yet supported")
 
 // Journeys turns the journeys of a set into rules. Paused ones are left out.
 func Journeys(set *configs.Set, _ *configs.Loader, assumeConsent bool) ([]Journey, error) {
+	return JourneysWith(set, nil, assumeConsent)
+}
+
+// JourneysWith is Journeys with the models that the set names.
+func JourneysWith(set *configs.Set, models *PeopleModels, assumeConsent bool) ([]Journey, error) {
 	var out []Journey
 	fields, err := Fields(set)
 	if err != nil {
@@ -38,7 +42,7 @@ func Journeys(set *configs.Set, _ *configs.Loader, assumeConsent bool) ([]Journe
 		if j.Paused() {
 			continue
 		}
-		r, err := rule(set, j, fields)
+		r, err := rule(set, j, fields, models)
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +66,7 @@ func Journeys(set *configs.Set, _ *configs.Loader, assumeConsent bool) ([]Journe
 	return out, nil
 }
 
-func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (trigger.Rule, error) {
+func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet, models *PeopleModels) (trigger.Rule, error) {
 	r := trigger.Rule{
 		Pipeline: j.Name, ID: j.Trigger.ID, Version: j.Version, Content: j.Content.Kind,
 		Wait: j.Trigger.Wait, OncePer: j.Trigger.AtMost.OncePer, Freshness: j.Trigger.FreshFor,
@@ -84,10 +88,10 @@ func rule(set *configs.Set, j *configs.Journey, declared *profile.FieldSet) (tri
 		}
 	}
 	if c := j.Trigger.Start.When; c != nil {
-		r.When, r.WhenText = condition(c, declared, set), c.String()
+		r.When, r.WhenText = condition(c, declared, models, set), c.String()
 	}
 	if c := j.Audience.When; c != nil {
-		r.Audience, r.AudienceText = condition(c, declared, set), c.String()
+		r.Audience, r.AudienceText = condition(c, declared, models, set), c.String()
 	}
 	return r, nil
 }
@@ -111,21 +115,9 @@ func shape(r *trigger.Rule, j *configs.Journey) {
 }
 
 // condition fills the slots that c reads from the facts and evaluates it.
-func condition(c *configs.Condition, declared *profile.FieldSet, set *configs.Set) func(*trigger.Facts) bool {
-	env := c.Env()
-	fields := env.Fields()
-	assumed := set.Shop.Consent.Assumed()
-	return func(f *trigger.Facts) bool {
-		slots := make([]configs.Value, env.Len())
-		for _, slot := range c.Uses() {
-			if name, ok := strings.CutPrefix(fields[slot].Name, configs.FieldsPrefix); ok {
-				slots[slot] = fieldFact(declared, name, fields[slot].Type, f)
-				continue
-			}
-			slots[slot] = fact(fields[slot].Name, f, assumed)
-		}
-		return c.Eval(slots)
-	}
+func condition(c *configs.Condition, declared *profile.FieldSet, models *PeopleModels, set *configs.Set) func(*trigger.Facts) bool {
+	fill := filler(c, declared, NewSegments(set, declared, models), models, set)
+	return func(f *trigger.Facts) bool { return c.Eval(fill(f)) }
 }
 
 // fact is the value of a variable of the conditions. Money is in major units.

@@ -77,6 +77,9 @@ type activations struct {
 func (a *app) openActivations() (*engine.Activation, error) {
 	t := &activations{a: a, built: make(map[uint64]*edition), waiters: make(map[string][]chan bool)}
 	a.acts = t
+	if _, err := a.s.models().named(a.set); err != nil { // before the files can get into the log
+		return nil, err
+	}
 	a.models = &modelWatch{registry: lstm.NewRegistry(filepath.Join(a.s.dir, modelsDir)), log: a.log}
 	bundle := a.bundle
 	version, raw, found, err := engine.ActiveVersion(a.store)
@@ -133,12 +136,16 @@ func (t *activations) opened(ctx context.Context) error {
 
 // build builds a version, with the counters of the one before.
 func (t *activations) build(b configs.Bundle, counters *operators.Counters) (*edition, error) {
-	set, loader, err := b.Load(configs.Options{})
+	set, _, err := b.Load(configs.Options{})
 	if err != nil {
 		return nil, err
 	}
 	r := &edition{hash: b.Hash(), set: set}
-	if r.journeys, err = operators.Journeys(set, loader, false); err != nil {
+	models, err := t.a.s.models().named(set)
+	if err != nil {
+		return nil, err
+	}
+	if r.journeys, err = operators.JourneysWith(set, models, false); err != nil {
 		return nil, err
 	}
 	var rules []trigger.Rule
@@ -151,6 +158,7 @@ func (t *activations) build(b configs.Bundle, counters *operators.Counters) (*ed
 	}
 	r.pipeline = operators.Build(operators.Options{
 		Pseudonyms: t.a.pseudonyms, Rules: rules, Fields: fields, Counters: counters,
+		Segments: operators.NewSegments(set, fields, models), Models: models, Pace: operators.Pace(set),
 		Profile:   profile.Options{HalfLife: set.Shop.Profile.HalfLife},
 		Recommend: recommend.Options{HalfLife: set.Shop.Items.HalfLife},
 		Never:     set.Shop.Items.Exclude,

@@ -95,6 +95,7 @@ type app struct {
 	hits        chan struct{} // as many as are being stored
 	gateway     *stream.Gateway
 	console     *console.Console
+	segments    segmentSizes
 	metering    *metering // figures of the experiments
 	registry    *registry
 	letterTypes letterTypes
@@ -373,7 +374,7 @@ func (a *app) openEngine(ctx context.Context) error {
 	}
 	shop := a.set.Shop
 	decoder := operators.NewDecoder(event.Options{})
-	decoder.Activate, decoder.Names = a.acts.prepare, a.pseudonyms
+	decoder.Activate, decoder.Names, decoder.Quality = a.acts.prepare, a.pseudonyms, a.pipeline.Counters.Quality
 	o := engine.Options{
 		Source: a.reader, Store: a.store, Decoder: decoder, Graph: a.pipeline.Graph, First: first,
 		Delivery: a.delivery(),
@@ -481,6 +482,7 @@ func (a *app) serve(ctx context.Context, wg *sync.WaitGroup) error {
 		a.serveHTTP(ctx, wg, a.listeners["http"], server)
 	}
 	wg.Go(func() { a.models.run(ctx) })
+	wg.Go(func() { a.segments.run(ctx, a) })
 	if a.metering != nil {
 		wg.Go(func() { a.metering.run(ctx) })
 	}

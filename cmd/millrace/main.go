@@ -114,7 +114,7 @@ the model that writes the subjects, the sender, a test inbox and a console.`,
 		newDev(), newRun(), newImport(), newCheck(), newExplain(), newSchema(),
 		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newEval(), newModel(), newCorpus(), newMails(),
 		newApply(), newRollback(), newVersions(),
-		newAbstat(), newExperiment(), newState(), newBench(), newVersion(),
+		newAbstat(), newExperiment(), newSegments(), newState(), newBench(), newVersion(),
 	)
 	refuseMisuse(root)
 	return root
@@ -126,7 +126,9 @@ func refuseMisuse(cmd *cobra.Command) {
 	check := cmd.Args
 	if cmd.HasSubCommands() {
 		check = unknownCommand
-		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		if cmd.RunE == nil {
+			cmd.RunE = helps
+		}
 	}
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
@@ -138,6 +140,8 @@ func refuseMisuse(cmd *cobra.Command) {
 		refuseMisuse(c)
 	}
 }
+
+func helps(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
 // unknownCommand refuses what is left over after the name of a group of commands.
 func unknownCommand(cmd *cobra.Command, args []string) error {

@@ -42,6 +42,7 @@ func newMetrics(a *app) *collector {
 	m.mail()
 	m.experiments()
 	m.activations()
+	m.segments()
 	return m
 }
 
@@ -307,6 +308,30 @@ func (m *collector) content() {
 	m.add("millrace_content_external_refused_total", "Answers of the model outside that were not taken, by reason.", []string{"reason"}, func(send func(float64, ...string)) {
 		for _, reason := range content.ExternalReasons() {
 			send(float64(m.app.models.refused(reason)), reason)
+		}
+	}, prometheus.CounterValue)
+}
+
+// segments declares the sizes of the declared segments, of which there are at most
+// configs.SegmentsMax, and what is wanting in the events of each source.
+func (m *collector) segments() {
+	m.add("millrace_segment_people", "People of a declared segment, as of the last scan.", []string{"segment"}, func(send func(float64, ...string)) {
+		if sizes := m.app.segments.latest(); sizes != nil {
+			for _, s := range sizes.Segments {
+				send(float64(s.People), s.Name)
+			}
+		}
+	}, prometheus.GaugeValue)
+	m.add("millrace_quality_events_total", "Events of a source whose quality was looked at.", []string{"source"}, func(send func(float64, ...string)) {
+		for _, s := range m.app.pipeline.Counters.Quality.Sources() {
+			send(float64(s.Events), s.Source)
+		}
+	}, prometheus.CounterValue)
+	m.add("millrace_quality_total", "Events of a source in which something is wanting, by what.", []string{"source", "problem"}, func(send func(float64, ...string)) {
+		for _, s := range m.app.pipeline.Counters.Quality.Sources() {
+			for _, p := range s.Problems {
+				send(float64(p.Count), s.Source, string(p.Problem))
+			}
 		}
 	}, prometheus.CounterValue)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -90,6 +91,12 @@ func (p *profileView) text(w io.Writer) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
 		fmt.Fprintf(w, "\nfield %s: %v\n", name, p.Fields[name])
+	}
+	if len(p.Segments) > 0 {
+		fmt.Fprintf(w, "\nsegments: %s\n", strings.Join(p.Segments, ", "))
+	}
+	if x := p.Expected; x != nil {
+		fmt.Fprintf(w, "\ngroup %q, RFM %s, churn %.2f, next order within %.0f days\n", x.Cluster, cmp.Or(x.RFM, "none"), x.Churn, x.NextOrderDays)
 	}
 	weights(w, "categories", p.Categories)
 	weights(w, "brands", p.Brands)

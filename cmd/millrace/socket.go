@@ -19,8 +19,6 @@ import (
 	"millrace/engine/stream"
 	"millrace/operators"
 	"millrace/operators/event"
-	"millrace/operators/privacy"
-	"millrace/state"
 )
 
 // This file answers questions about the state: over a Unix socket in the data
@@ -53,6 +51,11 @@ func (q question) values() url.Values {
 func (a *answers) ask(q question) (any, error) {
 	v := a.view()
 	defer v.Close()
+	return a.askIn(v, q)
+}
+
+// askIn answers a question as of a view.
+func (a *answers) askIn(v *engine.View, q question) (any, error) {
 	switch q.What {
 	case "profile":
 		return a.profile(v, q.User)
@@ -112,6 +115,7 @@ func (a *app) socketHandler() http.Handler {
 	})
 	a.stateAnswers(mux)
 	a.experimentAnswers(mux)
+	a.segmentAnswers(mux)
 	return mux
 }
 
@@ -198,36 +202,12 @@ func askAnyone(ctx context.Context, f files, q question, into any) error {
 
 // askStore reads the store of a data directory on which no program runs.
 func askStore(f files, q question, into any) error {
-	for _, path := range []string{f.state(), f.secret()} {
-		if _, err := os.Stat(path); err != nil {
-			return &exitError{exitNotFound, fmt.Errorf("%s holds no state: nothing was processed there yet", f.dir)}
-		}
-	}
-	unlock, err := f.lock()
-	if err != nil {
+	var answer any
+	err := withStored(f, func(p *operators.Pipeline, v *engine.View) error {
+		var err error
+		answer, err = (&answers{pipeline: p}).askIn(v, q)
 		return err
-	}
-	defer unlock()
-	secret, err := f.loadSecret()
-	if err != nil {
-		return err
-	}
-	names, err := privacy.NewPseudonyms(secret)
-	if err != nil {
-		return err
-	}
-	store, err := state.Open(state.Options{Dir: f.state()})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = store.Close() }()
-	p := operators.Build(operators.Options{Pseudonyms: names})
-	view, err := engine.OpenView(store, p.Graph)
-	if err != nil {
-		return err
-	}
-	a := &answers{pipeline: p, view: view}
-	answer, err := a.ask(q)
+	})
 	if err != nil {
 		return err
 	}

@@ -155,6 +155,13 @@ func (a *app) exportAnswers(mux *http.ServeMux) {
 
 // withState calls fn with the store of a data directory on which no program runs.
 func withState(f files, fn func(p *operators.Pipeline, v *engine.View) error) error {
+	return withStore(f, func(_ *state.Store, names *privacy.Pseudonyms) (*operators.Pipeline, error) {
+		return operators.Build(operators.Options{Pseudonyms: names}), nil
+	}, fn)
+}
+
+// withStore is withState with the pipeline that build makes.
+func withStore(f files, build func(*state.Store, *privacy.Pseudonyms) (*operators.Pipeline, error), fn func(p *operators.Pipeline, v *engine.View) error) error {
 	for _, path := range []string{f.state(), f.secret()} {
 		if _, err := os.Stat(path); err != nil {
 			return &exitError{exitNotFound, fmt.Errorf("%s holds no state: nothing was processed there yet", f.dir)}
@@ -177,7 +184,10 @@ func withState(f files, fn func(p *operators.Pipeline, v *engine.View) error) er
 	if err != nil {
 		return err
 	}
-	p := operators.Build(operators.Options{Pseudonyms: names})
+	p, err := build(store, names)
+	if err != nil {
+		return errors.Join(err, store.Close())
+	}
 	view, err := engine.OpenView(store, p.Graph)
 	if err != nil {
 		return errors.Join(err, store.Close())

@@ -65,7 +65,7 @@ func (k *FieldKeeper) Process(c *engine.Ctx, u *Update) {
 // apply lets an event count, once: not a repeat, not an order that was seen before, and
 // not what a robot did.
 func (k *FieldKeeper) apply(c *engine.Ctx, cell *state.Cell[FieldState, *FieldState], u *Update) {
-	if u.Change.Duplicate || u.Change.Update || u.Event.Bot || !k.Set.Wants(u.Event) {
+	if u.Change.Duplicate || u.Change.Update || u.Event.Bot || u.Change.TooFast || !k.Set.Wants(u.Event) {
 		return
 	}
 	k.Set.Apply(engine.Value(c, cell), u.Event)

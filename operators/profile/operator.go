@@ -13,6 +13,7 @@ type Update struct {
 	Event    *event.Event   // what happened, or nil
 	Handover *Person        // the history of a visitor who turned out to be this person, or nil
 	Fields   *FieldState    // with Handover: what his declared fields hold, or nil
+	Pace     *Pace          // with Handover: how fast he was, or nil
 	Receipt  *event.Receipt // what came of a decision about this person, or nil
 
 	// Leave asks for the state of this person, who was merged into another one: each
@@ -103,6 +104,7 @@ func (l *Link) Begin(e *event.Event, person string) {
 type Visitors struct {
 	Cell    *state.Cell[Visitor, *Visitor]
 	Fields  *FieldKeeper // of the person stage, nil without declared fields
+	Pace    *PaceKeeper  // of the person stage, nil when nobody is too fast
 	updater *Updater
 	person  *engine.Stage[*Update]
 }
@@ -121,7 +123,7 @@ func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 		if first && v.Person.Newest != 0 {
 			history := v.Person
 			v.Person = Person{}
-			o.person.Send(c, l.Person, &Update{Handover: &history, Fields: o.Fields.handOver(c)})
+			o.person.Send(c, l.Person, &Update{Handover: &history, Fields: o.Fields.handOver(c), Pace: o.Pace.handOver(c)})
 		}
 		engine.Changed(c, o.Cell)
 	}
@@ -132,6 +134,7 @@ func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 	}
 	l.Update.Person = &v.Person
 	o.updater.Apply(&v.Person, l.Event, &l.Change)
+	o.Pace.visitor(c, &l.Update)
 	o.Fields.visitor(c, &l.Update)
 	engine.Changed(c, o.Cell)
 }

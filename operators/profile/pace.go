@@ -111,7 +111,7 @@ func (p *Pace) Excess(now int64) float64 { return math.Max(p.decay.Value(p.exces
 
 // Robot tells whether the person counts as a robot as of a time.
 func (p *Pace) Robot(now int64, o PaceOptions) bool {
-	return p.excess > 0 && p.Excess(now) >= o.withDefaults().Excess
+	return p.excess > 0 && p.Excess(now) >= o.withDefaults().Excess*(1-1e-9) // rounding must not tell orders of events apart
 }
 
 // PerMinute is the largest count of the minutes that are kept.

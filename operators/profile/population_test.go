@@ -446,7 +446,7 @@ func TestQuality(t *testing.T) {
 		q.Add(&e)
 	}
 	s = q.Sources()
-	if len(s) != MaxSources+1 || s[0].Source != otherSource || s[0].Events != 100-(MaxSources-2) {
+	if len(s) != MaxSources+1 || s[0].Source != OtherSources || s[0].Events != 100-(MaxSources-2) {
 		t.Errorf("%d sources, first %+v", len(s), s[0])
 	}
 }

@@ -228,6 +228,7 @@ type Change struct {
 	Time      int64
 	Duplicate bool // the message was seen before: nothing changed
 	Silent    bool // a bot, or switched off: trigger nothing, learn nothing
+	TooFast   bool // by somebody too fast for a shopper; silent too
 	Late      bool // older than the newest event of the person
 	Merged    bool // made by Merge
 	Update    bool // the order was seen before: only an update

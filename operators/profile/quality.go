@@ -76,7 +76,8 @@ func (f Fault) Class() string {
 const (
 	QualityLate = time.Hour // what comes later found its trigger already judged
 	MaxSources  = 64
-	otherSource = "(others)" // sources beyond the bound
+	// OtherSources is the name of the sources beyond the bound.
+	OtherSources = "(others)"
 )
 
 // Quality counts what is wanting in the events of each source. Its numbers are whole, so
@@ -128,7 +129,7 @@ func (q *Quality) source(name string) *SourceQuality {
 		name = name[:MaxID]
 	}
 	if len(q.sources) >= MaxSources && q.sources[name] == nil {
-		name = otherSource
+		name = OtherSources
 	}
 	if s := q.sources[name]; s != nil {
 		return s
