@@ -16,7 +16,7 @@ FUZZTIME ?= 20000x
 SEEDS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: dev test build race fuzz lint fmt bench eval soak crash clean help
+.PHONY: dev test build race fuzz lint fmt bench eval soak crash clean help lstm-torch
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ fmt: ## bring all files into the format that lint wants
 
 bench: ## measure: events per second and CPU seconds per million events, and each package
 	go test -run '^$$' -bench . -timeout 60m ./...
+
+lstm-torch: ## measure the network beside PyTorch (needs python3 with torch)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python3 bench/lstm_torch/lstm_torch.py
+	go test -run '^$$' -bench BenchmarkTorch -benchtime 1s -cpu 1 ./operators/lstm
 
 eval: build ## train the subject model anew and print how well it heeds its condition
 	bin/millrace train --out bin/subject.safetensors
