@@ -64,3 +64,23 @@ row:
 	VMOVUPS Y7, 32(DX)
 	VZEROUPPER
 	RET
+
+// func strip4Works() bool
+// The processor has AVX and the system keeps its registers.
+TEXT ·strip4Works(SB), NOSPLIT, $0-1
+	MOVB $0, ret+0(FP)
+	MOVL $1, AX
+	XORL CX, CX
+	CPUID
+	ANDL $0x18000000, CX
+	CMPL CX, $0x18000000
+	JNE  done
+	XORL CX, CX
+	XGETBV
+	ANDL $6, AX
+	CMPL AX, $6
+	JNE  done
+	MOVB $1, ret+0(FP)
+
+done:
+	RET
