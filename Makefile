@@ -16,7 +16,7 @@ FUZZTIME ?= 20000x
 SEEDS    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: dev test build race fuzz lint fmt bench bench-nexmark bench-peers bench-flink eval soak crash clean help
+.PHONY: dev test build race fuzz lint fmt bench bench-nexmark bench-peers bench-flink bench-torch eval soak crash clean help
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,10 @@ bench-peers: ## measure millrace beside plain Go, Watermill and Benthos; ARGS="-
 bench-flink: ## measure millrace beside Apache Flink on the Nexmark queries (needs mvn and Java 17); ARGS="-events 10000000"
 	cd bench/peers/flink && mvn -q -B compile dependency:build-classpath -Dmdep.outputFile=../../../bin/flink/classpath
 	cd bench/peers && go test -timeout $(TIMEOUT) ./... && go run . -nexmark -json $(ARGS)
+
+bench-torch: ## measure the network beside PyTorch (needs python3 with torch)
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python3 bench/peers/lstm_torch/lstm_torch.py
+	go test -run '^$$' -bench BenchmarkTorch -benchtime 1s -cpu 1 ./operators/lstm
 
 eval: build ## train the subject model anew and print how well it heeds its condition
 	bin/millrace train --out bin/subject.safetensors

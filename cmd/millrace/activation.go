@@ -130,6 +130,9 @@ func (t *activations) opened(ctx context.Context) error {
 	if last.Hash == hash {
 		return nil
 	}
+	if _, err := t.build(t.a.bundle, nil); err != nil { // in the log it would stop every run
+		return &exitError{exitConfig, fmt.Errorf("the pipeline files have changed since they were taken last, and cannot be: %w", err)}
+	}
 	t.a.log.Info("the pipeline files have changed since they were taken last: they take effect where the log ends", "hash", hash, "running", last.Number)
 	return t.publish(ctx, &operators.Activation{Hash: hash, By: "files", Bundle: t.a.bundle}, last.Number)
 }

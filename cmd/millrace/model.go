@@ -14,7 +14,7 @@ func newModel() *cobra.Command {
 	cmd := &cobra.Command{Use: "model", Short: "Make, judge and choose models"}
 	train := &cobra.Command{Use: "train", Short: "Train a model"}
 	train.AddCommand(newModelTrainHeadline(), newModelTrainSubject())
-	cmd.AddCommand(train, newModelList(), newModelShow(), newModelEval(), newModelPromote(), newModelRollback())
+	cmd.AddCommand(train, newModelList(), newModelShow(), newModelEval(), newModelPromote(), newModelRollback(), newModelTune())
 	return cmd
 }
 

@@ -1,7 +1,5 @@
 package lstm
 
-import "gonum.org/v1/gonum/blas"
-
 // Batch is several sequences that go through the network side by side, in lanes. Each
 // row of weights is read once for all lanes, and a step allocates nothing. It belongs to
 // one goroutine at a time; Start makes a lane new.
@@ -24,7 +22,8 @@ type Batch struct {
 func (r *Runner) NewBatch(lanes int) *Batch {
 	c := r.model.config
 	wide := c.Cell.gates() * c.Hidden
-	floats := func(n int) []float32 { return make([]float32, lanes*n) }
+	room := (lanes + stripLanes - 1) / stripLanes * stripLanes // see packed.add
+	floats := func(n int) []float32 { return make([]float32, room*n) }
 	b := &Batch{
 		run: r, lanes: lanes, wide: wide, cond: make([]float32, c.Cond+1),
 		gates: floats(wide), bias: floats(c.Vocab), a: floats(wide), h: floats(c.Hidden), logits: floats(c.Vocab),
@@ -77,7 +76,7 @@ func (b *Batch) Restart(lane int) {
 // Step lets the first lanes read one token each, at most one for every lane. The
 // tokens must lie within the vocabulary.
 func (b *Batch) Step(tokens []int32) {
-	m, c := b.run.model, b.run.model.config
+	c := b.run.model.config
 	live, n := len(tokens), c.Hidden
 	for lane, token := range tokens {
 		a, x, k := row(b.a, lane, b.wide), row(b.run.table, int(token), b.wide), row(b.gates, lane, b.wide)
@@ -88,18 +87,18 @@ func (b *Batch) Step(tokens []int32) {
 	if c.Cell == GRU {
 		u := b.u[:live*b.wide]
 		clear(u)
-		accumulate(m.wh, b.h[:live*n], u, live)
+		b.run.wh.add(b.h, b.u, live)
 		for lane := range live {
 			gruLane(row(b.a, lane, b.wide), row(u, lane, b.wide), row(b.h, lane, n))
 		}
 	} else {
-		accumulate(m.wh, b.h[:live*n], b.a[:live*b.wide], live)
+		b.run.wh.add(b.h, b.a, live)
 		for lane := range live {
 			lstmCell(row(b.a, lane, b.wide), row(b.h, lane, n), row(b.c, lane, n))
 		}
 	}
 	copy(b.logits, b.bias[:live*c.Vocab])
-	accumulate(b.run.out, b.h[:live*n], b.logits[:live*c.Vocab], live)
+	b.run.out.add(b.h, b.logits, live)
 }
 
 // Logits returns the logits of a lane after the last Step, which the next one
@@ -149,10 +148,6 @@ func gruLane(a, u, h []float32) {
 // are mostly 0, cost next to nothing.
 func accumulate(w, x, y []float32, lanes int) {
 	rows, cols := len(x)/lanes, len(y)/lanes
-	if lanes == 1 && rows > 64 { // one call for all rows
-		kernel.Sgemv(blas.Trans, rows, cols, 1, w, cols, x, 1, 1, y, 1)
-		return
-	}
 	for k := range rows {
 		line := w[k*cols : (k+1)*cols]
 		for lane := range lanes {

@@ -17,19 +17,22 @@ var kernel gonum.Implementation
 type Runner struct {
 	model *Model
 	table []float32 // vocab × gates·hidden: embed·wx
-	out   []float32 // hidden × vocab
+	wh    *packed
+	out   *packed // hidden × vocab
 }
 
 // NewRunner makes m ready to run. Training m afterwards makes the Runner stale.
 func NewRunner(m *Model) *Runner {
 	c := m.config
 	wide := c.Cell.gates() * c.Hidden
-	r := &Runner{model: m, table: make([]float32, c.Vocab*wide), out: m.wo}
+	r := &Runner{model: m, table: make([]float32, c.Vocab*wide), wh: pack(m.wh, c.Hidden, wide)}
+	out := m.wo
 	gemm(blas.NoTrans, blas.NoTrans, c.Vocab, wide, c.Embed, m.embed, m.wx, 0, r.table)
 	if c.Tied {
-		r.out = make([]float32, c.Hidden*c.Vocab)
-		gemm(blas.NoTrans, blas.Trans, c.Hidden, c.Vocab, c.Embed, m.wo, m.embed, 0, r.out)
+		out = make([]float32, c.Hidden*c.Vocab)
+		gemm(blas.NoTrans, blas.Trans, c.Hidden, c.Vocab, c.Embed, m.wo, m.embed, 0, out)
 	}
+	r.out = pack(out, c.Hidden, c.Vocab)
 	return r
 }
 

@@ -52,6 +52,11 @@ type Schedule struct {
 	Held     []Example
 	Patience int
 
+	// Average, if above 0, is how many of the last measured weights are averaged at the
+	// end. The mean is what Train leaves only where its held-out loss is less than that of
+	// the best weights (Izmailov et al. 2018, with the choice made by measuring).
+	Average int
+
 	// Curve, if set, is given points of the learning curves: "loss", "rate" and
 	// "gradient" (its length before it is cut) now and then, "held_out_loss" whenever it
 	// is measured.
@@ -80,7 +85,11 @@ type Report struct {
 	Loss  float64 // running mean over the last batches, in nats per token
 	Early bool    // ended by Check or by want of progress
 	Best  int     // the step whose weights were kept, with held-out lines
-	Held  float64 // their loss at that step
+	Held  float64 // their loss with the weights that are left
+
+	Averaged int     // of how many weights those that are left are the mean; 0: of none
+	Mean     float64 // held-out loss of the mean, and of the best weights, if Average is set
+	Alone    float64
 }
 
 // Train teaches m. The same model, schedule and data give the same weights to the
@@ -108,7 +117,8 @@ type trainer struct {
 	epoch    int
 	masks    *rand.Rand // of dropout
 	best     [][]float32
-	waited   int // measurements since the best one
+	recent   [][][]float32 // the last measured weights, for the mean
+	waited   int           // measurements since the best one
 }
 
 func (t *trainer) close() error {
@@ -157,7 +167,7 @@ func (t *trainer) train(ctx context.Context) (Report, error) {
 		}
 	}
 	t.restore()
-	return rep, nil
+	return rep, t.average(&rep)
 }
 
 // check asks whether to go on, and keeps the best weights so far.
@@ -176,6 +186,7 @@ func (t *trainer) check(rep *Report) error {
 	if err := t.point(rep.Steps, "held_out_loss", held); err != nil {
 		return err
 	}
+	t.remember()
 	if t.waited++; rep.Best == 0 || held < rep.Held {
 		rep.Best, rep.Held, t.waited = rep.Steps, held, 0
 		t.keep()
@@ -201,6 +212,51 @@ func (t *trainer) restore() {
 	for i := range t.best {
 		copy(*t.model.layers()[i].data, t.best[i])
 	}
+}
+
+// averageMax bounds the weights that are remembered.
+const averageMax = 16
+
+// remember keeps the weights for the mean.
+func (t *trainer) remember() {
+	most := min(t.schedule.Average, averageMax)
+	if most < 1 {
+		return
+	}
+	if len(t.recent) == most {
+		t.recent = slices.Delete(t.recent, 0, 1)
+	}
+	var all [][]float32
+	for _, l := range t.model.layers() {
+		all = append(all, slices.Clone(*l.data))
+	}
+	t.recent = append(t.recent, all)
+}
+
+// average puts the mean of the remembered weights in place, where it measures better.
+func (t *trainer) average(rep *Report) error {
+	if len(t.recent) < 2 || rep.Best == 0 {
+		return nil
+	}
+	t.keep()
+	for i, l := range t.model.layers() {
+		for j := range *l.data {
+			var sum float64
+			for _, r := range t.recent {
+				sum += float64(r[i][j])
+			}
+			(*l.data)[j] = float32(sum / float64(len(t.recent)))
+		}
+	}
+	rep.Mean = NewRunner(t.model).Loss(t.schedule.Held)
+	if rep.Mean < rep.Held {
+		rep.Averaged = len(t.recent)
+		rep.Alone, rep.Held = rep.Held, rep.Mean
+	} else {
+		t.restore()
+		rep.Alone = rep.Held
+	}
+	return t.point(rep.Steps, "held_out_loss_mean", rep.Mean)
 }
 
 func (t *trainer) point(step int, tag string, value float64) error {
