@@ -81,7 +81,7 @@ func (h Halving) Search(ctx context.Context, done []Measured, measure func(trial
 		slices.SortFunc(here, better)
 		alive = alive[:0]
 		for _, m := range here[:max(1, len(here)/h.Factor)] {
-			alive = append(alive, m.Trial)
+			alive = append(alive, m.Trial) //nolint:makezero // it was emptied
 		}
 		slices.Sort(alive)
 	}

@@ -2,7 +2,6 @@ package trigger
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 
@@ -115,7 +114,7 @@ func voidReason(p *profile.Person, r *Rule, w *Wait) string {
 	case r.Kind == Lapsed, r.Kind == Greeting && !r.CancelOrdered:
 		return "" // the picture of a lapse that moved is looked at by Fire
 	case r.Kind == Browsed:
-		return touched(p, w.Started, math.MaxInt64)
+		return touched(p, w.Started)
 	case p.Ordered >= w.Activity:
 		return ReasonOrdered
 	}

@@ -2,7 +2,6 @@ package trigger
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +69,7 @@ func (t *Triggers) armLooks(s Subject, r *Rule, ch *profile.Change, out *Result)
 	i := s.State.wait(r.name(), browseSub)
 	if len(ch.Carts) > 0 || ch.Ordered {
 		if i >= 0 {
-			if reason := touched(s.Profile, s.State.Waits[i].Started, math.MaxInt64); reason != "" {
+			if reason := touched(s.Profile, s.State.Waits[i].Started); reason != "" {
 				t.cancel(s, r, i, reason, out)
 			}
 		}
@@ -86,7 +85,7 @@ func (t *Triggers) armLooks(s Subject, r *Rule, ch *profile.Change, out *Result)
 	for j := range s.Looked {
 		x.add(&s.Looked[j], ch.Time)
 	}
-	if x.enough(&r.Views) && touched(s.Profile, x.Start, math.MaxInt64) == "" {
+	if x.enough(&r.Views) && touched(s.Profile, x.Start) == "" {
 		t.start(s, r, Wait{Rule: r.name(), Sub: browseSub, Started: x.Start, Activity: x.Last}, out)
 	}
 }
@@ -199,14 +198,14 @@ func clip(s string) string {
 	return s[:n]
 }
 
-// touched says what a person did from a moment on, until another, that leaves no ground to
-// remind of what was looked at, or "".
-func touched(p *profile.Person, from, until int64) string {
-	if p.Ordered >= from && p.Ordered <= until && p.Ordered != 0 {
+// touched says what a person did from a moment on that leaves no ground to remind of what was
+// looked at, or "".
+func touched(p *profile.Person, from int64) string {
+	if p.Ordered >= from && p.Ordered != 0 {
 		return ReasonOrdered
 	}
 	for i := range p.Carts {
-		if c := &p.Carts[i]; c.Open() && c.Last >= from && c.Last <= until {
+		if c := &p.Carts[i]; c.Open() && c.Last >= from {
 			return ReasonCarted
 		}
 	}
@@ -268,7 +267,7 @@ func (t *Triggers) groundPerson(s Subject, r *Rule, w *Wait, f *Facts) (d event.
 		f.OrderID, f.Value, f.Currency = l.ID, l.Value, l.Currency
 		d.OrderID, d.Flags = l.ID, l.Flags
 	case Browsed:
-		if reason = touched(p, w.Started, math.MaxInt64); reason != "" {
+		if reason = touched(p, w.Started); reason != "" {
 			return d, reason
 		}
 		i := slices.IndexFunc(s.State.Sessions, func(x Session) bool { return x.Rule == w.Rule })
