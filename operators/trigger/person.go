@@ -2,6 +2,7 @@ package trigger
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"time"
