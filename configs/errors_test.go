@@ -209,7 +209,7 @@ func TestShopErrors(t *testing.T) {
 	for i := range 65 {
 		many += fmt.Sprintf("  s%d: profile.known\n", i)
 	}
-	f("consent:", "segments:\n"+many+"consent:", `7:3: segments: got 65 segments, expected at most 64`)
+	f("consent:", "segments:\n"+many+"consent:", `7:3: segments: got a mapping, expected at most 64 entries`)
 	f("consent:", "quality: {}\nconsent:")
 	f("consent:", "quality: {per_minute: 0}\nconsent:", `6:23: quality.per_minute: got 0, expected at least 1`)
 	f("consent:", "quality: {half_life: 0s}\nconsent:", `6:22: quality.half_life: got no time, expected more than 0s`)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -123,6 +124,7 @@ func enumerate(s *reflected.Schema, t reflect.Type, o Options) {
 		if !ok {
 			continue
 		}
+		property.MaxProperties = maxProperties(f)
 		list := f.Tag.Get("words")
 		if list == "" {
 			if f.Type.Kind() == reflect.String && property.MaxLength == nil && len(property.Enum) == 0 {
@@ -149,6 +151,18 @@ func enumerate(s *reflected.Schema, t reflect.Type, o Options) {
 			Else:        &reflected.Schema{Enum: one.Enum},
 		})
 	}
+}
+
+// maxProperties is the bound that a map is tagged with; the reflector passes over it.
+func maxProperties(f reflect.StructField) *uint64 {
+	for tag := range strings.SplitSeq(f.Tag.Get("jsonschema"), ",") {
+		if text, ok := strings.CutPrefix(tag, "maxProperties="); ok {
+			if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+				return &n
+			}
+		}
+	}
+	return nil
 }
 
 // title returns the title of the schema at an absolute location, or "".

@@ -80,9 +80,6 @@ func (l *Loader) segmentsEnv(r *reader, doc *document) map[string]*Env {
 
 // segments checks the names of the declared segments.
 func (s *sense) segments(shop *Shop) {
-	if n := len(shop.Segments); n > SegmentsMax {
-		s.at(s.root.get("segments"), "segments", "", "got %d segments, expected at most %d", n, SegmentsMax)
-	}
 	for _, name := range shop.SegmentNames() {
 		e := s.root.get("segments").entry(name)
 		if e != nil && !personFieldName.MatchString(name) {

@@ -31,7 +31,7 @@ func TestSimulationNotices(t *testing.T) {
 		}
 	}
 	f(switches{plain: true})
-	f(switches{effectsFirst: true}, "the state does not hold its decision", "sees a state of", "is carried out twice", "did not end")
+	f(switches{effectsFirst: true}, "the state does not hold its decision", "sees a state of", "is carried out twice", "did not end", "is carried out after row")
 	f(switches{dropSync: true}, "was committed and the state is that of", "the state does not hold its decision", "the state is damaged")
 	f(switches{forget: true}, "was committed and the state is that of", "differences, the first of them", "the state does not hold its decision")
 }
