@@ -303,7 +303,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopPool()
 	acting.Wait()
 	if err == nil && work.Err() == nil { // else what was carried out last is tried again, which handlers can bear
-		err = e.finish()
+		if err = e.finish(); errors.Is(err, context.Canceled) && work.Err() != nil {
+			err = nil // the time to end was over just now
+		}
 	}
 	close(e.commits)
 	wg.Wait()

@@ -142,7 +142,7 @@ func restore(ctx context.Context, f files, from string, w io.Writer) error {
 	if err := errors.Join(err, store.Close()); err != nil {
 		return err
 	}
-	kept := f.state() + time.Now().UTC().Format(".before-20060102T150405")
+	kept := f.state() + time.Now().UTC().Format(".before-20060102T150405.000000000")
 	if err := os.Rename(f.state(), kept); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("keep the state of now: %w", err)
 	}
