@@ -46,7 +46,7 @@ func TestRecommendHTTP(t *testing.T) {
 	}
 	r.until("the orders are known", func() bool {
 		code, v, _ := get("session=A&n=3")
-		return code == http.StatusOK && len(v.Items) == 3
+		return code == http.StatusOK && len(v.Items) == 3 && strings.Contains(v.Items[0].Why, "together") // items are written behind
 	})
 	f := func(query, want string) {
 		t.Helper()
