@@ -196,7 +196,7 @@ func TestLastOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := 0
-	for i := range 400 {
+	for i := range drawn(400) {
 		r := request()
 		r.DecisionID = fmt.Sprint("l", i)
 		r.Kind, r.Language = Kinds()[i%6], languages()[i/6%2]

@@ -77,7 +77,7 @@ func TestWriteIsRepeatable(t *testing.T) {
 func TestSubjects(t *testing.T) {
 	w := writer(t, Options{Banned: []string{"basket", "waiting", "等你"}})
 	fallbacks, n := 0, 0
-	for i := range 400 {
+	for i := range drawn(400) {
 		r := request()
 		r.DecisionID = fmt.Sprint("s", i)
 		r.Kind = Kinds()[i%10]
@@ -108,7 +108,7 @@ func TestClaims(t *testing.T) {
 		t.Fatal(err)
 	}
 	said := map[string]int{}
-	for i := range 600 {
+	for i := range drawn(600) {
 		r := request()
 		r.DecisionID = fmt.Sprint("c", i)
 		r.Kind = Kinds()[i%10]
@@ -480,4 +480,13 @@ func BenchmarkWrite(b *testing.B) {
 	for b.Loop() {
 		write(b, w, r)
 	}
+}
+
+// drawn is how many contexts are drawn: in short runs, which have the race detector on, a
+// quarter.
+func drawn(n int) int {
+	if testing.Short() {
+		return n / 4
+	}
+	return n
 }
