@@ -94,9 +94,6 @@ type HeadlineCard struct {
 	Pairs int    `json:"pairs"`
 }
 
-// Card returns where the model comes from.
-func (h *Headline) Card() HeadlineCard { return h.card }
-
 // pairsMax bounds a training set of headlines.
 const pairsMax = 2_000_000
 
