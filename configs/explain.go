@@ -22,6 +22,7 @@ func Explain(j *Journey) string {
 		of := map[bool]string{true: "one product", false: "any products"}[v.Of == "product"]
 		say("[%s] The wait begins at look %d at %s, with no pause of more than %s between looks.", t.ID, v.AtLeast, of, spell(v.Pause))
 	}
+	explainWatch(j, say)
 	if len(t.Cancel.On) > 0 {
 		say("[%s] %s in that time ends it without a mail.", t.ID, upper(either(t.Cancel.On)))
 	}

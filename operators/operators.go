@@ -11,6 +11,7 @@ import (
 
 	"millrace/configs"
 	"millrace/engine"
+	"millrace/operators/catalogue"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
 	"millrace/operators/privacy"
@@ -47,6 +48,8 @@ type Options struct {
 	Then map[string][]configs.Then
 	// Late says what becomes of events that are too late.
 	Late LateOptions
+	// Catalogue says what of the catalogue is watched; see Watched.
+	Catalogue catalogue.Options
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
 	// Counters go on counting; nil makes new ones.
@@ -83,6 +86,7 @@ type Pipeline struct {
 	thens       map[string][]configs.Then
 	lateness    LateOptions
 	merger      *merger
+	shelves     shelves
 }
 
 // Build makes the graph: address, visitor and identity, which tell who is meant; person;
@@ -127,6 +131,7 @@ func Build(o Options) *Pipeline {
 	}
 	p.people.Use("trigger", p.trigger)
 	p.addExperiments(&o)
+	p.addCatalogue(&o)
 	p.people.Use("cooccurrence", toucher)
 	p.people.Use("handover", handovers{}) // the last one
 	p.items = recommend.NewItems(p.recommender, o.ItemsMax)
@@ -164,6 +169,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.redo(c, v)
 	case *event.Steer:
 		p.steer(c, v)
+	case *event.Offer:
+		p.offer(c, v)
 	case tick: // has moved the watermark; that is all
 		p.Counters.Ticks.Add(1)
 	}
@@ -175,6 +182,10 @@ type tick struct{}
 // route finds out whose event it is. Events of a visitor go through the visitor
 // stage, which knows, or learns from them, who that is.
 func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
+	if e.Kind == event.ProductUpserted { // about no person, whoever is named
+		p.shelves.upserts.Send(c, e.Products[0].ID, &catalogue.Word{Event: e})
+		return
+	}
 	person := e.Person
 	if newest := c.Newest(); person != "" && newest > 0 {
 		e.Time = min(e.Time, newest) // feedback on simulated or imported shops must not age their people
@@ -287,6 +298,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 			dst = append(dst, engine.Unit{Value: r.Redo})
 		case r.Steer != nil:
 			dst = append(dst, engine.Unit{Value: r.Steer})
+		case r.Offer != nil:
+			dst = append(dst, engine.Unit{Value: r.Offer})
 		case r.Handover != nil:
 			dst = append(dst, engine.Unit{Value: r.Handover})
 		case r.Clock:

@@ -63,9 +63,14 @@ type Wait struct {
 	Due      int64
 }
 
-// Item is the committed record of an item.
+// Item is the committed record of an item. What the catalogue says of it holds.
 func (p *Pipeline) Item(v *engine.View, id string) (recommend.Item, bool, error) {
-	return engine.Read(v, p.items.Cell, id)
+	it, known, err := engine.Read(v, p.items.Cell, id)
+	if err != nil {
+		return it, false, err
+	}
+	listed, err := p.overlay(v, id, &it.Facts)
+	return it, known || listed, err
 }
 
 // Neighbours are the items that go with one, surest first.
@@ -104,8 +109,11 @@ func (p *Pipeline) recommendations(v *engine.View, q recommend.Query) ([]recomme
 	}
 	skip := q.Skip
 	q.Skip = func(id string) bool { return p.never[id] || skip != nil && skip(id) }
-	out := p.recommender.Recommend(q, read, &totals)
-	return out, *failed
+	out, err := p.inStock(v, q, func(q recommend.Query) []recommend.Scored { return p.recommender.Recommend(q, read, &totals) })
+	if err == nil {
+		err = *failed
+	}
+	return out, err
 }
 
 // reader reads item records from a view, and remembers the first error.
@@ -113,7 +121,7 @@ func (p *Pipeline) reader(v *engine.View) (recommend.Reader, *error) {
 	var failed error
 	return func(id string) (*recommend.Item, bool) {
 		it, err := p.cache.get(v, id, func() (*recommend.Item, error) {
-			it, ok, err := engine.Read(v, p.items.Cell, id)
+			it, ok, err := p.Item(v, id)
 			if err != nil || !ok {
 				return nil, err
 			}

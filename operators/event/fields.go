@@ -192,6 +192,12 @@ const (
 	fLinkURL
 	fBounceType
 	fMachine
+	fStock
+	fInventory
+	fAvailability
+	fOldPrice
+	fCompareAt
+	fDeleted
 	fCount
 )
 
@@ -234,6 +240,9 @@ func propertyField(key string) uint8 {
 		return fRating
 	case "review_body":
 		return fReview
+	}
+	if id := listingField(key); id != none {
+		return id
 	}
 	return mailField(key)
 }

@@ -73,6 +73,8 @@ func (d *Decoder) properties(e *Event, f *fields, o *origin, ga4 bool) {
 		e.rating(f.props.get(fRating), &p)
 	case e.Kind.isMail():
 		e.mailing(f)
+	case e.Kind == ProductUpserted:
+		e.listing(f, &p)
 	}
 	if p.bad {
 		e.Flags |= NumberBad

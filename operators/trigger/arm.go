@@ -32,6 +32,8 @@ const (
 	ReasonCapped     = "capped"
 	ReasonHoldout    = "holdout"
 	ReasonCarted     = "cancelled: something was put in the cart"
+	ReasonDearer     = "cancelled: no longer below the price that was seen"
+	ReasonSoldOut    = "cancelled: out of stock"
 )
 
 // The subs name what a wait is about: "c" and the cart's id, "o" and the order's, or one
@@ -40,6 +42,7 @@ const (
 	browseSub  = "b"
 	lapseSub   = "l"
 	welcomeSub = "w"
+	offerSub   = "i" // and the product's id
 )
 
 func cartSub(id string) string  { return "c" + id }
@@ -81,6 +84,10 @@ func (t *Triggers) Arm(s Subject, ch *profile.Change, out *Result) {
 			}
 		case Greeting:
 			t.armGreeting(s, r, ch, out)
+		case PriceDrop, BackInStock:
+			if ch.Ordered {
+				t.offersOrdered(s, r, out)
+			}
 		}
 	}
 }
@@ -235,10 +242,11 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 			return
 		}
 	}
-	d.Reason = r.reason()
+	d.Reason, d.Was = r.reason(), f.Was
 	if r.Kind == Browsed {
 		s.State.endSession(rule)
 	}
+	s.State.offered(r, &d)
 	s.State.note(&d, rule, sub, t.known)
 	out.Decisions = append(out.Decisions, d)
 }
@@ -360,6 +368,10 @@ func (t *Triggers) recheck(r *Rule, d *event.Decision, p *profile.Person, until 
 		}
 		if o, ok := p.OrderByID(d.OrderID); ok && o.Returned() {
 			return ReasonRefunded
+		}
+	case PriceDrop, BackInStock:
+		if len(d.Items) > 0 && since(boughtAt(p, d.Items[0].ID)) {
+			return ReasonOrdered
 		}
 	}
 	return mayMail(p, r.AssumeConsent)
