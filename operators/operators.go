@@ -284,6 +284,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 		switch {
 		case r.Event != nil && r.Event.Person != "": // feedback of our own has the wall's time, which need not be the log's
 			dst = append(dst, engine.Unit{Value: r.Event})
+		case r.Event != nil && r.Event.Kind == event.ProductUpserted: // a feed comes once a day: nobody waits for the next
+			dst = append(dst, engine.Unit{Received: r.Event.ReceivedAt, Value: r.Event})
 		case r.Event != nil && m.Subject == subjectRetry: // somebody looked at it: it is never too late
 			dst = append(dst, engine.Unit{Value: retried{r.Event}})
 		case r.Event != nil:

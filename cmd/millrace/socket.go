@@ -63,6 +63,10 @@ func (a *answers) askIn(v *engine.View, q question) (any, error) {
 		return a.why(v, q.User)
 	case "recommend":
 		return a.recommendFor(v, &q)
+	case "product":
+		return a.product(v, q.Item)
+	case "products":
+		return a.products(v, q.User, q.N)
 	default:
 		return nil, errNotFound
 	}
@@ -116,6 +120,7 @@ func (a *app) socketHandler() http.Handler {
 	a.stateAnswers(mux)
 	a.experimentAnswers(mux)
 	a.segmentAnswers(mux)
+	a.catalogueAnswers(mux)
 	return mux
 }
 
