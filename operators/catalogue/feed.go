@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"millrace/operators/event"
 )
@@ -219,6 +220,8 @@ func (f *feed) properties(r *row, bad func(value, string)) map[string]any {
 		bad(id, "id: missing")
 	case len(id.text) > 256:
 		bad(id, "id: longer than 256 bytes")
+	case strings.ContainsFunc(id.text, unicode.IsControl):
+		bad(id, "id: holds a control character")
 	}
 	p["product_id"] = id.text
 	for field, property := range map[string]string{"name": "name", "category": "category", "brand": "brand", "url": "url", "image": "image_url"} {

@@ -105,8 +105,8 @@ func (d *Decoder) build(e *Event, f *fields, o *origin) (Code, string) {
 		e.Flags |= PropsWrapped
 	}
 	if e.Kind == ProductUpserted {
-		if len(e.Products) == 0 || len(e.Products[0].ID) > productIDMax {
-			return BadProduct, "a product needs a product_id of at most 256 bytes"
+		if len(e.Products) == 0 {
+			return BadProduct, "a product without product_id"
 		}
 	} else if code, why := e.identities(f, merge); code != "" {
 		return code, why
