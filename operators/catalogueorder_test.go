@@ -28,7 +28,7 @@ func offerJourneys(t testing.TB) []operators.Journey {
 	all := journeysOf(t, configs.Shipped(), "price-drop.yaml", "back-in-stock.yaml")
 	for i := range all {
 		all[i].Rule.Wait = 24 * time.Hour
-		all[i].Rule.OncePer = 0
+		all[i].Rule.OncePer, all[i].Rule.Freshness = 0, 240 * time.Hour
 	}
 	return all
 }
@@ -119,7 +119,10 @@ func mails(t testing.TB, p *operators.Pipeline, v *engine.View, reasons bool) st
 		var lines []string
 		for _, d := range all {
 			if reasons || d.Outcome == event.Pending {
-				line := fmt.Sprintf("u%d %s %s %s %d %v", i, d.ID[:8], d.Pipeline, d.Items, d.Started, d.Outcome)
+				line := fmt.Sprintf("u%d %s %s %d %v", i, d.ID[:8], d.Pipeline, d.Started, d.Outcome)
+				for _, it := range d.Items {
+					line += fmt.Sprintf(" %s %d", it.ID, it.Price)
+				}
 				if reasons {
 					line += fmt.Sprint(" ", d.Reason, " ", d.Decided)
 				}

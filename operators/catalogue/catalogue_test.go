@@ -194,6 +194,8 @@ func TestTell(t *testing.T) {
 	// Back is what was out before.
 	f("stock=0 saw=5 stock=3 stock=2", "3:0/3")
 	f("stock=3 saw=5 stock=2", "")
+	// What it costs then is told anew when it changes.
+	f("price=5 stock=0 saw=5 stock=3 price=7", "4:0/4 5:0/4")
 	f("saw=5 stock=0 stock=7", "3:0/3")
 	// Who ordered watches no more.
 	f("price=100 saw=100 bought price=80", "")

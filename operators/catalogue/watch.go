@@ -76,7 +76,8 @@ type Watchers struct {
 
 type watcher struct {
 	Watch
-	drop, back int64 // what they were told: since when the price is low, the product back
+	drop, back int64       // what they were told: since when the price is low, the product back
+	price      event.Money // and what it cost then
 }
 
 // Put adds who looked, or takes out who ordered. It keeps nothing of w. It answers
@@ -133,13 +134,12 @@ func (l *Watchers) Tell(o *Offer, opt *Options) *event.Offer {
 	for i := range l.list {
 		w := &l.list[i]
 		seen, drop, back := o.concerns(&w.Watch, opt)
-		if drop == w.drop && back == w.back {
+		if drop == w.drop && back == w.back && (o.Item.Price == w.price || drop == 0 && back == 0) {
 			continue
 		}
-		w.drop, w.back = drop, back
+		w.drop, w.back, w.price = drop, back, o.Item.Price
 		if out == nil {
-			price, _, _ := last(o.prices, func(int64) bool { return false })
-			out = &event.Offer{Item: o.Item, Currency: o.Currency, Price: event.Money(price), InStock: o.inStock()}
+			out = &event.Offer{Item: o.Item, Currency: o.Currency, Price: o.Item.Price, InStock: o.inStock()}
 		}
 		out.To = append(out.To, event.OfferTo{Person: w.Person, Seen: seen, SeenAt: w.At, Drop: drop, Back: back})
 	}
@@ -197,7 +197,7 @@ func (l *Watchers) AppendTo(b []byte) []byte {
 			has = 1
 		}
 		b = binary.AppendVarint(append(b, has), int64(w.Price))
-		b = binary.AppendVarint(binary.AppendVarint(b, w.drop), w.back)
+		b = binary.AppendVarint(binary.AppendVarint(binary.AppendVarint(b, w.drop), w.back), int64(w.price))
 	}
 	return b
 }
@@ -208,7 +208,7 @@ func (l *Watchers) AppendTo(b []byte) []byte {
 func (l *Watchers) DecodeFrom(b []byte) error {
 	*l = Watchers{}
 	w, _ := profile.ReadWire(b, schema)
-	if n := w.Len(ChunkMax, 7); n > 0 {
+	if n := w.Len(ChunkMax, 8); n > 0 {
 		l.list = make([]watcher, n)
 	}
 	for i := range l.list {
@@ -217,6 +217,7 @@ func (l *Watchers) DecodeFrom(b []byte) error {
 		x.HasPrice = w.Byte() == 1
 		x.Price = event.Money(w.Varint())
 		x.drop, x.back = w.Varint(), w.Varint()
+		x.price = event.Money(w.Varint())
 		if i > 0 && x.Person <= l.list[i-1].Person {
 			w.Fail("watchers out of order")
 		}

@@ -26,7 +26,7 @@ type Offer struct {
 	SeenAt   int64
 	Drop     int64 // since when it costs less; 0: it does not
 	Back     int64 // since when it is in stock again; 0: it is not
-	// Told is the price of the newest mail about it, and ToldAt when that was decided: only
+	// Told is the price of the newest mail about its price, and ToldAt when that was decided: only
 	// a price below it is news.
 	Told   event.Money
 	ToldAt int64
@@ -63,7 +63,7 @@ func (t *Triggers) Offered(s Subject, o *event.Offer, to *event.OfferTo, out *Re
 		sub := offerSub + held.Item.ID
 		since, reason := held.ground(r, s.Profile)
 		if reason == "" {
-			t.start(s, r, Wait{Rule: r.name(), Sub: sub, Started: since, Activity: since}, out)
+			t.startOffer(s, r, Wait{Rule: r.name(), Sub: sub, Started: since, Activity: since}, out)
 		} else if i := s.State.wait(r.name(), sub); i >= 0 {
 			t.cancel(s, r, i, reason, out)
 		}
@@ -71,6 +71,25 @@ func (t *Triggers) Offered(s Subject, o *event.Offer, to *event.OfferTo, out *Re
 	if held.Drop == 0 && held.Back == 0 && held.Told == 0 {
 		s.State.Offers = slices.DeleteFunc(s.State.Offers, func(x Offer) bool { return x.Item.ID == held.Item.ID })
 	}
+}
+
+// startOffer begins a wait as of an offer's own moment. Unlike an activity that moment may
+// turn out to lie before what was thought, when a word comes late; and what was cancelled,
+// as when the shelf was empty for an hour, may wait again.
+func (t *Triggers) startOffer(s Subject, r *Rule, w Wait, out *Result) {
+	st := s.State
+	if i := st.wait(w.Rule, w.Sub); i >= 0 && st.Waits[i].Activity > w.Activity {
+		st.drop(i)
+	}
+	id := t.decision(s, r, &w).ID
+	over := func(d event.Decision) bool {
+		return d.ID == id && d.Outcome == event.Skipped && strings.HasPrefix(d.Reason, "cancelled")
+	}
+	if slices.ContainsFunc(st.Records, over) && !slices.ContainsFunc(st.Fired, func(f Fired) bool { return f.Decision == id && f.Counts }) {
+		st.Records = slices.DeleteFunc(st.Records, over)
+		st.Fired = slices.DeleteFunc(st.Fired, func(f Fired) bool { return f.Decision == id })
+	}
+	t.start(s, r, w, out)
 }
 
 // putOffer keeps an offer, the newer of two about one product, and what was told.
@@ -178,9 +197,10 @@ func (t *Triggers) groundOffer(s Subject, r *Rule, w *Wait, f *Facts) (d event.D
 	return d, ""
 }
 
-// offered keeps what a decision told of a product.
+// offered keeps what a decision told of a product's price. What another journey told does not
+// count, since of two that are due at once either may come first.
 func (s *State) offered(r *Rule, d *event.Decision) {
-	if !r.offers() || len(d.Items) == 0 {
+	if r.Kind != PriceDrop || len(d.Items) == 0 {
 		return
 	}
 	if at, ok := s.offer(d.Items[0].ID); ok {
