@@ -48,6 +48,9 @@ func Explain(j *Journey) string {
 		}
 		say("[%s] Show %d products that go with %s, by %s%s.", c.ID, r.Count, r.Seed, strings.Join(r.From, ", then "), without)
 	}
+	if c.Require == "in stock" {
+		say("[%s] Leave out what is sold out, and send nothing if nothing else is left.", c.ID)
+	}
 	if len(c.Banned) > 0 {
 		say("[%s] No subject holds one of %d banned words.", c.ID, len(c.Banned))
 	}

@@ -28,7 +28,7 @@ func offerJourneys(t testing.TB) []operators.Journey {
 	all := journeysOf(t, configs.Shipped(), "price-drop.yaml", "back-in-stock.yaml")
 	for i := range all {
 		all[i].Rule.Wait = 24 * time.Hour
-		all[i].Rule.OncePer, all[i].Rule.Freshness = 0, 240 * time.Hour
+		all[i].Rule.OncePer, all[i].Rule.Freshness = 0, 240*time.Hour
 	}
 	return all
 }
