@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strings"
 )
 
 // The spaces of keys, see the package comment.
@@ -252,10 +253,10 @@ func (c *Cell[T, P]) newSlot(key string) *slot[T] {
 	if n := len(c.spare); n > 0 {
 		s := c.spare[n-1]
 		c.spare = c.spare[:n-1]
-		s.key, s.used = string(append([]byte(nil), key...)), true
+		s.key, s.used = strings.Clone(key), true
 		return s
 	}
-	return &slot[T]{key: string(append([]byte(nil), key...)), used: true}
+	return &slot[T]{key: strings.Clone(key), used: true}
 }
 
 func (c *Cell[T, P]) keep(s *slot[T]) {
