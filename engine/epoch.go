@@ -215,21 +215,27 @@ func (e *Engine) unitsMax() int {
 
 // fullTo tells whether the open epoch writes at least so many tenths of what it may.
 func (e *Engine) fullTo(tenths int) bool {
-	values := len(e.timers.open.keys) + len(e.clocks.open.keys) + len(e.rows) + len(e.settled)
-	bytes := 100*values + e.redo.bytes
 	for _, c := range e.graph.cells {
 		c.Trim()
-		if c.Lazy() {
-			continue
+	}
+	values, bytes := e.owed()
+	return values >= e.limitN*tenths/10 || bytes >= e.limitB*tenths/10 // lazy cells may take the rest
+}
+
+// owed is about what the open epoch writes, but for lazy cells.
+func (e *Engine) owed() (values, bytes int) {
+	values = len(e.timers.open.keys) + len(e.clocks.open.keys) + len(e.rows) + len(e.settled)
+	bytes = 100*values + e.redo.bytes
+	for _, c := range e.graph.cells {
+		if !c.Lazy() {
+			n, b := c.Dirty()
+			values, bytes = values+n, bytes+b
 		}
-		n, b := c.Dirty()
-		values += n
-		bytes += b
 	}
 	for i := range e.rows {
 		bytes += len(e.rows[i].Body)
 	}
-	return values >= e.limitN*tenths/10 || bytes >= e.limitB*tenths/10 // lazy cells may take the rest
+	return values, bytes
 }
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the
@@ -248,6 +254,7 @@ func (e *Engine) closeEpoch() error {
 		panic("BUG: two epochs are under way")
 	}
 	r.Reset()
+	r.Grow(e.owed())
 	r.Epoch = p.Epoch
 	for _, c := range e.graph.cells {
 		if !c.Lazy() {

@@ -87,7 +87,7 @@ func NewLazyCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 }
 
 // NewPackedCell makes a cell that keeps most of its values encoded, in blocks of bytes,
-// and only decodedMax of them decoded, 4,096 if that is 0: for many values of which one
+// and only decodedMax of them decoded, 16,384 if that is 0: for many values of which one
 // event in a long time needs one. Cells share memory; nil is a budget of the cell's own.
 //
 // A value that Trim takes back is decoded anew into memory that another one used: what
@@ -95,7 +95,7 @@ func NewLazyCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 // done. Strings may.
 func NewPackedCell[T any, P Codec[T]](name string, decodedMax int, memory *Memory) *Cell[T, P] {
 	if decodedMax <= 0 {
-		decodedMax = 4096 // what fits into the processor's cache: a few megabytes
+		decodedMax = 16384 // those of the busiest keys: some ten megabytes, seldom decoded twice in an epoch
 	}
 	c := NewCell[T, P](name, decodedMax)
 	c.packed = newPacked(memory)

@@ -272,8 +272,7 @@ func (d *Decoder) event() *Event {
 	if n := len(d.free); n > 0 {
 		e := d.free[n-1]
 		d.free = d.free[:n-1]
-		d.kept = e.Products[:0]
-		*e = Event{}
+		d.kept, e.Products = e.Products, nil
 		return e
 	}
 	if len(d.events) == cap(d.events) {
@@ -300,9 +299,13 @@ func (d *Decoder) unused(e *Event) {
 // Recycle takes an event of DecodeAll back, to be filled anew: nobody may use it any more,
 // nor its products. Their strings may be kept.
 func (d *Decoder) Recycle(e *Event) {
-	if len(d.free) < freeMax {
-		d.free = append(d.free, e)
+	if len(d.free) == freeMax {
+		return
 	}
+	goods := e.Products
+	clear(goods) // its strings hold its message
+	*e = Event{Products: goods[:0]}
+	d.free = append(d.free, e)
 }
 
 // freeMax bounds the events that wait to be filled anew: those of a few batches.
