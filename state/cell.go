@@ -60,9 +60,11 @@ type slot[T any] struct {
 	size    int32    // bytes of its last encoding
 	parts   []uint64 // hashes of its parts as the store has them
 	dirty   bool
-	used    bool // since the hand of the clock last passed
-	absent  bool // nothing is stored under the key
-	changed bool // of a packed cell: since it was packed last
+	used    bool   // since the hand of the clock last passed
+	absent  bool   // nothing is stored under the key
+	changed bool   // of a packed cell: since it was packed last
+	hash    uint64 // of a packed cell: the key's
+	at      place  // of a packed cell: the entry that it was decoded from, 0 for none
 	value   T
 }
 
