@@ -435,7 +435,7 @@ func (e *Engine) mayWait() bool {
 // onlyBehind tells whether lazy cells are all that there is to commit.
 func (e *Engine) onlyBehind() bool {
 	_, _, removals := e.pool.load()
-	return e.units == 0 && len(e.settled) == 0 && removals == 0
+	return e.units == 0 && len(e.settled) == 0 && removals == 0 && !e.pool.unwritten()
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.
@@ -477,7 +477,7 @@ func (e *Engine) finish() error {
 // owing tells whether there is anything to commit.
 func (e *Engine) owing() bool {
 	_, _, removals := e.pool.load()
-	return e.units > 0 || len(e.settled) > 0 || removals > 0 || e.behind()
+	return e.units > 0 || len(e.settled) > 0 || removals > 0 || e.pool.unwritten() || e.behind()
 }
 
 // View shows the committed state. Close it. Safe for concurrent use.

@@ -232,8 +232,12 @@ func (e *Engine) closeEpoch() error {
 		row := &e.rows[i]
 		r.PutFunc(rowKey(row.ID), func(b []byte) []byte { return appendRow(b, row) })
 	}
-	for _, id := range append(e.settled, e.pool.takeRemovals()...) {
+	gone := append(e.settled, e.pool.takeRemovals()...)
+	for _, id := range gone {
 		r.Delete(rowKey(id))
+	}
+	if err := e.pool.flushTries(r, gone); err != nil {
+		return fmt.Errorf("encode breakers: %w", err)
 	}
 	e.hashPosition()
 	p.Sent = e.redo.last

@@ -25,7 +25,7 @@ const (
 type GivenUp struct {
 	Row    Row
 	Reason string // one of GiveUpRefused, GiveUpTries, GiveUpTime and GiveUpDown
-	Tries  int    // of this run
+	Tries  int    // of all runs
 	Err    error  // of the last try, or nil
 }
 
@@ -33,8 +33,10 @@ type GivenUp struct {
 type Terms struct {
 	Target string        // whose breaker is asked before each try; "" for none
 	Paced  bool          // Delivery.Rate holds for it
-	Tries  int           // it is given up after so many tries in a run; 0: never
-	Within time.Duration // it is given up when a run has held it for so long; 0: never
+	Tries  int           // it is given up after so many tries, those of earlier runs included; 0: never
+	Within time.Duration // it is given up so long after a run first held it; 0: never
+	Pace   string        // a rate of its own, beside Delivery.Rate, which it shares with all of this name; "" for none
+	Rate   float64       // of Pace: effects a second, retries included
 }
 
 // Delivery says how effects leave. The zero value tries for ever, with a backoff, and
@@ -67,39 +69,22 @@ func (d Delivery) withDefaults() Delivery {
 type gate struct {
 	Delivery
 	breakers *Breakers
-	tokens   float64
-	filled   time.Time
-	until    time.Time // no token before
+	all      bucket             // of Delivery.Rate
+	paces    map[string]*bucket // of Terms.Pace
 
 	givenUp map[string]uint64 // by reason
-	paced   uint64            // times a row had to wait for its rate
+	paced   uint64            // times a row had to wait for the rate of all
+	slowed  uint64            // times one had to wait for its own
 
 	overflows uint64 // times more rows waited than memory holds
 }
 
 func newGate(d Delivery) gate {
 	d = d.withDefaults()
-	return gate{Delivery: d, breakers: NewBreakers(d.Breakers), tokens: float64(d.Burst), givenUp: make(map[string]uint64)}
-}
-
-// pace tells whether the rate lets a row leave, else when it will.
-func (g *gate) pace(now time.Time) (time.Time, bool) {
-	if g.Rate <= 0 {
-		return time.Time{}, true
+	return gate{
+		Delivery: d, breakers: NewBreakers(d.Breakers), givenUp: make(map[string]uint64),
+		all: bucket{rate: d.Rate, burst: float64(d.Burst), tokens: float64(d.Burst)}, paces: make(map[string]*bucket),
 	}
-	if now.Before(g.until) {
-		return g.until, false
-	}
-	if !g.filled.IsZero() {
-		g.tokens = min(g.tokens+g.Rate*now.Sub(g.filled).Seconds(), float64(g.Burst))
-	}
-	g.filled = now
-	if g.tokens < 1-1e-9 { // what rounding leaves over must not cost a second sleep
-		g.paced++
-		g.until = now.Add(time.Duration((1-g.tokens)/g.Rate*float64(time.Second)) + 1)
-		return g.until, false
-	}
-	return time.Time{}, true
 }
 
 // mayGiveUp tells whether there is anybody to keep a row that is given up.
@@ -133,16 +118,17 @@ func (p *pool) admit(w *work, now time.Time) time.Time {
 		return w.after
 	}
 	g := &p.gate
-	if w.terms.Paced {
-		if next, ok := g.pace(now); !ok {
-			return next
-		}
+	if next, ok := g.pace(&w.terms, now); !ok {
+		return next
 	}
 	if w.terms.Target != "" {
 		permit, wait, ok := g.breakers.Allow(w.terms.Target, now)
 		w.rejected = !ok
 		if !ok {
 			w.after = now.Add(wait)
+			if !w.noted && p.mayGiveUp(w) {
+				p.note(w)
+			}
 			if p.shed(w) {
 				w.drop = GiveUpDown
 				return time.Time{}
@@ -151,9 +137,7 @@ func (p *pool) admit(w *work, now time.Time) time.Time {
 		}
 		w.permit = permit
 	}
-	if w.terms.Paced {
-		g.tokens--
-	}
+	g.spend(&w.terms)
 	return time.Time{}
 }
 
@@ -204,7 +188,9 @@ func (p *pool) giveUp(ctx context.Context, w *work, err error) (Result, time.Dur
 
 // newWork is a row that comes into the window.
 func (p *pool) newWork(row Row) *work {
-	return &work{row: row, since: time.Now(), terms: p.gate.Terms(&row)}
+	w := &work{row: row, since: time.Now(), terms: p.gate.Terms(&row)}
+	p.resume(w)
+	return w
 }
 
 // DeliveryStats is how effects leave, since start.
@@ -212,6 +198,7 @@ type DeliveryStats struct {
 	Window   int               // rows in memory
 	GivenUp  map[string]uint64 // by reason
 	Paced    uint64            // times the rate made one wait
+	Slowed   uint64            // times a rate of its own, Terms.Pace, made one wait
 	Breakers []BreakerFigures
 	Evicted  uint64 // breakers that were forgotten because there were too many targets
 
@@ -223,7 +210,7 @@ type DeliveryStats struct {
 func (e *Engine) Delivery() DeliveryStats {
 	p := e.pool
 	p.mu.Lock()
-	s := DeliveryStats{Window: len(p.window), Paced: p.gate.paced, Stopped: e.stops.Load(), Overflows: p.gate.overflows, GivenUp: maps.Clone(p.gate.givenUp)}
+	s := DeliveryStats{Window: len(p.window), Paced: p.gate.paced, Slowed: p.gate.slowed, Stopped: e.stops.Load(), Overflows: p.gate.overflows, GivenUp: maps.Clone(p.gate.givenUp)}
 	p.mu.Unlock()
 	s.Breakers, s.Evicted = p.gate.breakers.Figures()
 	return s
