@@ -175,7 +175,7 @@ func (m *collector) delivery() {
 	each("millrace_limit_reached_total", "Times a limit was reached.", "limit", func() map[string]uint64 {
 		d, w := e.Delivery(), e.Stats().Watermarks
 		return map[string]uint64{
-			"outbox": d.Stopped, "outbox_memory": d.Overflows, "outbox_rate": d.Paced, "breaker_targets": d.Evicted,
+			"outbox": d.Stopped, "outbox_memory": d.Overflows, "outbox_rate": d.Paced, "send_rate": d.Slowed, "breaker_targets": d.Evicted,
 			"watermark_sources": w.Shared,
 		}
 	})
