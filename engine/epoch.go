@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -290,9 +292,9 @@ func (e *Engine) addRow(row Row, body func(uint64) ([]byte, error)) (err error) 
 	return err
 }
 
-// settle notes that the receipt of a row was read.
-func (e *Engine) settle(row uint64) error {
-	owed, err := e.owes(row)
+// settle notes that the receipt of a row that holds the text of was read.
+func (e *Engine) settle(row uint64, of string) error {
+	owed, err := e.owes(row, of)
 	if owed {
 		e.settled = append(e.settled, row)
 	}
@@ -307,16 +309,28 @@ func (e *Engine) land() error {
 	return e.committed(<-e.done)
 }
 
-// owes tells whether the outbox holds a row that is not settled yet.
-func (e *Engine) owes(row uint64) (bool, error) {
+// owes tells whether the outbox holds a row that is not settled yet, and holds the text of.
+func (e *Engine) owes(row uint64, of string) (bool, error) {
 	if slices.Contains(e.settled, row) || e.flying != nil && slices.Contains(e.flying.settled, row) {
 		return false, nil
 	}
 	if row > e.seen.NextRow { // of an epoch that the reader does not see, if of any
-		return row <= e.progress.NextRow, nil
+		if e.o.EffectsFirst {
+			return row <= e.progress.NextRow, nil
+		}
+		open := e.rows
+		if e.flying != nil && (len(open) == 0 || row < open[0].ID) {
+			open = e.flying.rows
+		}
+		at, found := slices.BinarySearchFunc(open, row, func(r Row, id uint64) int { return cmp.Compare(r.ID, id) })
+		return found && (of == "" || bytes.Contains(open[at].Body, []byte(of))), nil
 	}
-	_, found, err := e.read.Get(nil, rowKey(row))
-	return found, err
+	value, found, err := e.read.Get(nil, rowKey(row))
+	if !found || err != nil || of == "" {
+		return found, err
+	}
+	stored, err := decodeRow(rowKey(row), value)
+	return err == nil && bytes.Contains(stored.Body, []byte(of)), nil //nolint:nilerr // what cannot be read stays where it is
 }
 
 // committed takes the news of a commit: its effects may leave, and what it wrote

@@ -210,7 +210,7 @@ func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
 func (p *Pipeline) receipt(c *engine.Ctx, r *event.Receipt) {
 	p.Counters.receipt(r)
 	if row, err := strconv.ParseUint(r.Effect, 10, 64); err == nil {
-		c.Settle(row)
+		c.SettleOf(row, r.Decision)
 	}
 	if r.Via != "" {
 		return
