@@ -136,6 +136,7 @@ type work struct {
 
 	rejected bool // by its target's breaker, last time
 	noted    bool // there is an attempt of it
+	flying   bool // it counts among those under way of its target
 }
 
 func newPool(store *state.Store, limit int) *pool {
@@ -351,9 +352,8 @@ func (p *pool) pick(now time.Time) (*work, time.Time) {
 func (p *pool) release(w *work) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.running = false
 	w.permit.Cancel()
-	delete(p.busy, w.row.Lane)
+	p.landed(w)
 }
 
 // refill reads rows behind the cursor from the store into the window, as far as the
@@ -390,8 +390,7 @@ func (p *pool) refill() {
 func (p *pool) finish(w *work, result Result, after time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.running = false
-	delete(p.busy, w.row.Lane)
+	p.landed(w)
 	defer p.signal()
 	if (result == Again || err != nil) && !w.settled {
 		w.tries++

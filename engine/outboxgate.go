@@ -32,6 +32,7 @@ type GivenUp struct {
 // Terms are under which an effect leaves.
 type Terms struct {
 	Target string        // whose breaker is asked before each try; "" for none
+	AtOnce int           // so many of the target may be under way, so that one that is slow leaves workers for others; 0: no limit
 	Paced  bool          // Delivery.Rate holds for it
 	Tries  int           // it is given up after so many tries, those of earlier runs included; 0: never
 	Within time.Duration // it is given up so long after a run first held it; 0: never
@@ -75,6 +76,7 @@ type gate struct {
 	givenUp map[string]uint64 // by reason
 	paced   uint64            // times a row had to wait for the rate of all
 	slowed  uint64            // times one had to wait for its own
+	flying  map[string]int    // effects under way of targets with a limit
 
 	overflows uint64 // times more rows waited than memory holds
 }
@@ -83,7 +85,7 @@ func newGate(d Delivery) gate {
 	d = d.withDefaults()
 	return gate{
 		Delivery: d, breakers: NewBreakers(d.Breakers), givenUp: make(map[string]uint64),
-		all: bucket{rate: d.Rate, burst: float64(d.Burst), tokens: float64(d.Burst)}, paces: make(map[string]*bucket),
+		all: bucket{rate: d.Rate, burst: float64(d.Burst), tokens: float64(d.Burst)}, paces: make(map[string]*bucket), flying: make(map[string]int),
 	}
 }
 
@@ -121,6 +123,9 @@ func (p *pool) admit(w *work, now time.Time) time.Time {
 	if next, ok := g.pace(&w.terms, now); !ok {
 		return next
 	}
+	if w.terms.AtOnce > 0 && g.flying[w.terms.Target] >= w.terms.AtOnce {
+		return now.Add(time.Minute) // whoever of them ends wakes the workers
+	}
 	if w.terms.Target != "" {
 		permit, wait, ok := g.breakers.Allow(w.terms.Target, now)
 		w.rejected = !ok
@@ -138,7 +143,24 @@ func (p *pool) admit(w *work, now time.Time) time.Time {
 		w.permit = permit
 	}
 	g.spend(&w.terms)
+	if w.terms.AtOnce > 0 {
+		w.flying = true
+		g.flying[w.terms.Target]++
+	}
 	return time.Time{}
+}
+
+// landed says that a row is not under way any more. The pool's lock is held.
+func (p *pool) landed(w *work) {
+	w.running = false
+	delete(p.busy, w.row.Lane)
+	if !w.flying {
+		return
+	}
+	w.flying = false
+	if p.gate.flying[w.terms.Target]--; p.gate.flying[w.terms.Target] <= 0 {
+		delete(p.gate.flying, w.terms.Target)
+	}
 }
 
 // carryOut handles a row, tells its breaker what came of that, and gives the row up when
@@ -196,6 +218,7 @@ func (p *pool) newWork(row Row) *work {
 // DeliveryStats is how effects leave, since start.
 type DeliveryStats struct {
 	Window   int               // rows in memory
+	Held     int               // entries of all that the outbox keeps in memory, rows included
 	GivenUp  map[string]uint64 // by reason
 	Paced    uint64            // times the rate made one wait
 	Slowed   uint64            // times a rate of its own, Terms.Pace, made one wait
@@ -210,7 +233,10 @@ type DeliveryStats struct {
 func (e *Engine) Delivery() DeliveryStats {
 	p := e.pool
 	p.mu.Lock()
-	s := DeliveryStats{Window: len(p.window), Paced: p.gate.paced, Slowed: p.gate.slowed, Stopped: e.stops.Load(), Overflows: p.gate.overflows, GivenUp: maps.Clone(p.gate.givenUp)}
+	s := DeliveryStats{
+		Window: len(p.window), Held: len(p.window) + len(p.reported) + len(p.remove) + len(p.tried) + len(p.notes) + len(p.busy),
+		Paced: p.gate.paced, Slowed: p.gate.slowed, Stopped: e.stops.Load(), Overflows: p.gate.overflows, GivenUp: maps.Clone(p.gate.givenUp),
+	}
 	p.mu.Unlock()
 	s.Breakers, s.Evicted = p.gate.breakers.Figures()
 	return s

@@ -14,13 +14,20 @@ const (
 	TargetPublish = "publish"
 )
 
+// How many effects of a target are under way at once, of the eight that the engine carries
+// out: a mail server and a webhook that hang leave one for all others.
+const (
+	mailsAtOnce = 4 // as many as there are connections to the mail server
+	callsAtOnce = 3 // fewer than connections to a host, so that no call waits for one while its time runs
+)
+
 // TermsOf are the terms under which an effect leaves, as a version of the configuration
 // says. Dead letters and what goes back into the log are neither paced nor given up; the
 // sender of mails gives them up itself, by its journal.
 func TermsOf(set *configs.Set, row *engine.Row) engine.Terms {
 	switch row.Kind {
 	case trigger.EffectMail:
-		t := engine.Terms{Target: TargetMail, Paced: true}
+		t := engine.Terms{Target: TargetMail, AtOnce: mailsAtOnce, Paced: true}
 		if j := ratedJourney(set, row); j != nil {
 			t.Pace, t.Rate = j.Name, perSecond(j.Send.Rate)
 		}
@@ -31,9 +38,9 @@ func TermsOf(set *configs.Set, row *engine.Row) engine.Terms {
 		if !ok {
 			return engine.Terms{Paced: true}
 		}
-		return engine.Terms{Target: "webhook/" + name, Paced: true, Tries: h.Tries, Within: h.GiveUp}
+		return engine.Terms{Target: "webhook/" + name, AtOnce: callsAtOnce, Paced: true, Tries: h.Tries, Within: h.GiveUp}
 	case EffectPublish:
-		return engine.Terms{Target: TargetPublish, Paced: true}
+		return engine.Terms{Target: TargetPublish, AtOnce: callsAtOnce, Paced: true}
 	}
 	return engine.Terms{}
 }
