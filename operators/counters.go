@@ -22,6 +22,8 @@ type Counters struct {
 	Merges     atomic.Uint64 // known persons who were merged into another one
 	// MergeRepeats counts merges and handovers that came again, and changed nothing.
 	MergeRepeats atomic.Uint64
+	// Forgotten counts visitors who stayed away for longer than profile.visitor_ttl.
+	Forgotten atomic.Uint64
 	// Quality is what is wanting in the events of each source.
 	Quality *Quality
 

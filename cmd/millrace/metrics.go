@@ -122,6 +122,7 @@ func (m *collector) flow() {
 	}, prometheus.CounterValue)
 	m.counter("millrace_event_repeats_total", "Events dropped because their messageId was seen before.", func() float64 { return float64(c.Duplicates.Load()) })
 	m.counter("millrace_events_late_total", "Events older than the newest of their person.", func() float64 { return float64(c.Late.Load()) })
+	m.counter("millrace_visitors_forgotten_total", "Anonymous visitors who stayed away for longer than profile.visitor_ttl.", func() float64 { return float64(c.Forgotten.Load()) })
 	m.counter("millrace_ticks_total", "Ticks read.", func() float64 { return float64(c.Ticks.Load()) })
 	m.counter("millrace_merges_total", "Known persons who were merged into another one.", func() float64 { return float64(c.Merges.Load()) })
 	m.counter("millrace_merge_repeats_total", "Merges and handovers that came again.", func() float64 { return float64(c.MergeRepeats.Load()) })
