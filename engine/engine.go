@@ -78,6 +78,7 @@ type Engine struct {
 	acting  bool // the pool carries out effects
 	stopped bool // reading stands still since too many effects wait
 	stops   atomic.Uint64
+	reached reached
 	quiet   quiet
 	mu      sync.Mutex
 	stats   Stats
@@ -151,6 +152,8 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
 	}
 	e.resume(found)
+	e.timers.spilled = &e.reached.timers
+	e.clocks.spilled = &e.reached.timers
 	low := int64(math.MinInt64)
 	if found {
 		low = e.progress.TimerLow

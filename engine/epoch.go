@@ -47,6 +47,9 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 				start++
 			}
 			e.o.Hook(PointDecoded)
+			if len(out) == cap(out) {
+				e.reached.readAhead.Add(1)
+			}
 			select {
 			case out <- b:
 			case <-ctx.Done():
@@ -167,12 +170,17 @@ func (e *Engine) operator(id uint16) *operator {
 // writes, well before Badger's limit of a transaction.
 func (e *Engine) full() bool {
 	if e.units >= e.unitsMax() {
+		e.reached.epochUnits.Add(1)
 		return true
 	}
 	if e.units%16 != 0 && e.crew == nil { // one unit writes far less than a sixteenth of the margin
 		return false
 	}
-	return e.fullTo(7)
+	if !e.fullTo(7) {
+		return false
+	}
+	e.reached.epochBytes.Add(1)
+	return true
 }
 
 // unitsMax is how many units the open epoch may have.

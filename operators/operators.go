@@ -125,6 +125,7 @@ func Build(o Options) *Pipeline {
 	p.addFields(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
+	p.trigger.Dropped = &p.Counters.Waits
 	p.useFields()
 	if p.thens = o.Then; len(p.thens) > 0 {
 		p.trigger.Notify = p.notify

@@ -67,6 +67,7 @@ func (k *Keeper) Process(c *engine.Ctx, u *Update) {
 		p = engine.Value(c, k.Cell)
 		u.Person = p
 	}
+	before := p.Lost.Dropped()
 	switch {
 	case u.Event != nil:
 		k.updater.Apply(p, u.Event, &u.Change)
@@ -85,6 +86,7 @@ func (k *Keeper) Process(c *engine.Ctx, u *Update) {
 	default:
 		return // a receipt changes what was decided, not who the person is
 	}
+	u.Change.Dropped = max(p.Lost.Dropped(), before) - before
 	engine.Changed(c, k.Cell)
 }
 
