@@ -513,7 +513,7 @@ func (c *crew) play(did deeds, alone bool) error {
 			body, _ := d.value.(func(uint64) ([]byte, error))
 			err = e.addRow(Row{Kind: d.kind, Lane: d.key, Body: d.body}, body)
 		case didSettle:
-			err = e.settle(d.number)
+			err = e.settle(d.number, d.key)
 		case didSet:
 			e.timers.set(d.key)
 		case didSetAndFired:

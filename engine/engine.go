@@ -79,6 +79,7 @@ type Engine struct {
 	acting  bool // the pool carries out effects
 	stopped bool // reading stands still since too many effects wait
 	stops   atomic.Uint64
+	reached reached
 	quiet   quiet
 	mu      sync.Mutex
 	stats   Stats
@@ -152,6 +153,8 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
 	}
 	e.resume(found)
+	e.timers.spilled = &e.reached.timers
+	e.clocks.spilled = &e.reached.timers
 	low := int64(math.MinInt64)
 	if found {
 		low = e.progress.TimerLow
@@ -436,7 +439,7 @@ func (e *Engine) mayWait() bool {
 // onlyBehind tells whether lazy cells are all that there is to commit.
 func (e *Engine) onlyBehind() bool {
 	_, _, removals := e.pool.load()
-	return e.units == 0 && len(e.settled) == 0 && removals == 0
+	return e.units == 0 && len(e.settled) == 0 && removals == 0 && !e.pool.unwritten()
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.
@@ -478,7 +481,7 @@ func (e *Engine) finish() error {
 // owing tells whether there is anything to commit.
 func (e *Engine) owing() bool {
 	_, _, removals := e.pool.load()
-	return e.units > 0 || len(e.settled) > 0 || removals > 0 || e.behind()
+	return e.units > 0 || len(e.settled) > 0 || removals > 0 || e.pool.unwritten() || e.behind()
 }
 
 // View shows the committed state. Close it. Safe for concurrent use.

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -48,6 +50,9 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 				start++
 			}
 			e.o.Hook(PointDecoded)
+			if len(out) == cap(out) {
+				e.reached.readAhead.Add(1)
+			}
 			select {
 			case out <- b:
 			case <-ctx.Done():
@@ -197,12 +202,17 @@ func (e *Engine) operator(id uint16) *operator {
 // writes, well before Badger's limit of a transaction.
 func (e *Engine) full() bool {
 	if e.units >= e.unitsMax() {
+		e.reached.epochUnits.Add(1)
 		return true
 	}
 	if e.units%16 != 0 && e.crew == nil { // one unit writes far less than a sixteenth of the margin
 		return false
 	}
-	return e.fullTo(7)
+	if !e.fullTo(7) {
+		return false
+	}
+	e.reached.epochBytes.Add(1)
+	return true
 }
 
 // unitsMax is how many units the open epoch may have.
@@ -271,8 +281,12 @@ func (e *Engine) closeEpoch() error {
 		row := &e.rows[i]
 		r.PutFunc(rowKey(row.ID), func(b []byte) []byte { return appendRow(b, row) })
 	}
-	for _, id := range append(e.settled, e.pool.takeRemovals()...) {
+	gone := append(e.settled, e.pool.takeRemovals()...)
+	for _, id := range gone {
 		r.Delete(rowKey(id))
+	}
+	if err := e.pool.flushTries(r, gone); err != nil {
+		return fmt.Errorf("encode breakers: %w", err)
 	}
 	e.hashPosition()
 	p.Sent = e.redo.last
@@ -325,9 +339,9 @@ func (e *Engine) addRow(row Row, body func(uint64) ([]byte, error)) (err error) 
 	return err
 }
 
-// settle notes that the receipt of a row was read.
-func (e *Engine) settle(row uint64) error {
-	owed, err := e.owes(row)
+// settle notes that the receipt of a row that holds the text of was read.
+func (e *Engine) settle(row uint64, of string) error {
+	owed, err := e.owes(row, of)
 	if owed {
 		e.settled = append(e.settled, row)
 	}
@@ -342,16 +356,28 @@ func (e *Engine) land() error {
 	return e.committed(<-e.done)
 }
 
-// owes tells whether the outbox holds a row that is not settled yet.
-func (e *Engine) owes(row uint64) (bool, error) {
+// owes tells whether the outbox holds a row that is not settled yet, and holds the text of.
+func (e *Engine) owes(row uint64, of string) (bool, error) {
 	if slices.Contains(e.settled, row) || e.flying != nil && slices.Contains(e.flying.settled, row) {
 		return false, nil
 	}
 	if row > e.seen.NextRow { // of an epoch that the reader does not see, if of any
-		return row <= e.progress.NextRow, nil
+		if e.o.EffectsFirst {
+			return row <= e.progress.NextRow, nil
+		}
+		open := e.rows
+		if e.flying != nil && (len(open) == 0 || row < open[0].ID) {
+			open = e.flying.rows
+		}
+		at, found := slices.BinarySearchFunc(open, row, func(r Row, id uint64) int { return cmp.Compare(r.ID, id) })
+		return found && (of == "" || bytes.Contains(open[at].Body, []byte(of))), nil
 	}
-	_, found, err := e.read.Get(nil, rowKey(row))
-	return found, err
+	value, found, err := e.read.Get(nil, rowKey(row))
+	if !found || err != nil || of == "" {
+		return found, err
+	}
+	stored, err := decodeRow(rowKey(row), value)
+	return err == nil && bytes.Contains(stored.Body, []byte(of)), nil //nolint:nilerr // what cannot be read stays where it is
 }
 
 // committed takes the news of a commit: its effects may leave, and what it wrote
