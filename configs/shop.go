@@ -46,6 +46,7 @@ type Profile struct {
 	Viewed   int           `json:"viewed" jsonschema:"minimum=1,maximum=200" jsonschema_description:"How many viewed products are remembered (20)."`
 	Cluster  int           `json:"cluster,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the groups of people that conditions know as profile.cluster; millrace segments cluster makes one."`
 	Lifetime int           `json:"lifetime,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the model behind profile.churn, profile.next_order_days and profile.rfm; millrace segments fit makes one."`
+	Uplift   int           `json:"uplift,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the model behind profile.uplift, what a mail adds; millrace experiment uplift NAME --promote makes one."`
 }
 
 // Items sets the counting of items that go together.

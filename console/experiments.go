@@ -25,6 +25,7 @@ type experimentView struct {
 	Late     string    `json:"-"`
 	Arms     []armView `json:"arms"`
 	Plot     plotView  `json:"-"`
+	Uplift   string    `json:"-"` // where the Qini curve is; "" where nobody is held out
 	Metrics  []string  `json:"-"`
 	Href     string    `json:"-"`
 }
@@ -40,6 +41,7 @@ type armView struct {
 	Base    bool         `json:"baseline"`
 	P       string       `json:"p"`
 	Metrics []metricView `json:"metrics"`
+	Brought string       `json:"incremental,omitempty"`
 }
 
 type metricView struct {
@@ -105,6 +107,9 @@ func (c *Console) experimentOf(e *Experiment) experimentView {
 	for i := range e.Arms[:min(len(e.Arms), armsShown)] {
 		v.Arms = append(v.Arms, armOf(e, i))
 	}
+	if _, ok := c.opt.Experiments.(Uplifts); ok && e.held() {
+		v.Uplift = "/experiments/" + clean(e.Name) + "/uplift.svg"
+	}
 	if len(e.Arms) > 0 {
 		for _, m := range e.Arms[0].Metrics {
 			v.Metrics = append(v.Metrics, clean(m.Name))
@@ -126,7 +131,15 @@ func armOf(e *Experiment, i int) armView {
 	for _, m := range a.Metrics {
 		v.Metrics = append(v.Metrics, metricOf(e, m))
 	}
+	if i := a.Incremental; i != nil {
+		v.Brought = fmt.Sprintf("%+.2f beyond the holdout (%+.2f … %+.2f); %.2f is credited to its mails", i.Revenue/100, i.Lo/100, i.Hi/100, i.Attributed/100)
+	}
 	return v
+}
+
+// held tells whether some people are held out.
+func (e *Experiment) held() bool {
+	return slices.ContainsFunc(e.Arms, func(a ExperimentArm) bool { return a.Name == "holdout" })
 }
 
 func metricOf(e *Experiment, m ExperimentMetric) metricView {

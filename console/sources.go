@@ -96,7 +96,13 @@ type ExperimentArm struct {
 	P       float64
 	Metrics []ExperimentMetric
 	Message []byte // the figures as JSON on one line, as they are published
+	// Incremental is what the mails brought beyond the holdout, beside what is credited to
+	// them; nil where nobody is held out.
+	Incremental *Incremental
 }
+
+// Incremental is money in the smallest unit, all people of a variant together.
+type Incremental struct{ Revenue, Lo, Hi, Attributed float64 }
 
 // ExperimentMetric is an arm on one metric. Known says whether effect and interval are.
 type ExperimentMetric struct {

@@ -97,6 +97,7 @@ type app struct {
 	console     *console.Console
 	segments    segmentSizes
 	metering    *metering // figures of the experiments
+	uplifts     uplifts
 	registry    *registry
 	letterTypes letterTypes
 

@@ -178,6 +178,12 @@ func (a *app) experimentAnswers(mux *http.ServeMux) {
 			writeAnswer(w, answer, err)
 		}
 	})
+	mux.HandleFunc("POST /experiment/{name}/uplift", func(w http.ResponseWriter, r *http.Request) {
+		if x := find(w, r); x != nil {
+			answer, err := a.fitUplift(r.Context(), x, r.URL.Query())
+			writeAnswer(w, answer, err)
+		}
+	})
 	mux.HandleFunc("POST /experiment/{name}/hand", func(w http.ResponseWriter, r *http.Request) {
 		if x := find(w, r); x != nil {
 			seq, err := a.hand(r.Context(), x, r.URL.Query())

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"millrace/configs"
 	"millrace/console"
-	"millrace/operators"
 	"millrace/operators/content"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
@@ -91,10 +91,9 @@ func (p *past) add(f experiment.Figures) {
 	p.points = append(p.points, f)
 }
 
+// openMetering is done without any experiment as well: a later version of the pipelines may
+// bring the first one.
 func (a *app) openMetering(context.Context) error {
-	if len(operators.Experiments(a.journeys)) == 0 {
-		return nil
-	}
 	a.metering = newMetering(func() ([]experiment.Figures, error) {
 		v := a.engine.View()
 		defer v.Close()
@@ -155,6 +154,11 @@ func (m *metering) tell(now []experiment.Figures) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.latest = now
+	for key := range m.past { // of phases that are over
+		if !slices.ContainsFunc(now, func(f experiment.Figures) bool { return f.Experiment+"@"+f.Phase == key }) {
+			delete(m.past, key)
+		}
+	}
 	return failed
 }
 
@@ -212,7 +216,10 @@ func (m *metering) snapshot() ([]experiment.Figures, map[string][]experiment.Fig
 }
 
 // consoleExperiments shows the figures to the console.
-type consoleExperiments struct{ m *metering }
+type consoleExperiments struct {
+	m *metering
+	a *app
+}
 
 // Experiments implements console.Experiments.
 func (c consoleExperiments) Experiments(context.Context) ([]console.Experiment, error) {
@@ -244,6 +251,9 @@ func consoleArm(f *experiment.Figures, arm int) (console.ExperimentArm, error) {
 	out := console.ExperimentArm{Name: a.Name, Share: a.Share, Units: a.Units, Verdict: string(a.Verdict), Stopped: a.Stopped, P: a.P}
 	for i := range a.Metrics {
 		out.Metrics = append(out.Metrics, consoleMetric(&a.Metrics[i]))
+	}
+	if l := a.Incremental; l != nil {
+		out.Incremental = &console.Incremental{Revenue: l.Revenue, Lo: l.Lo, Hi: l.Hi, Attributed: float64(l.Attributed)}
 	}
 	var err error
 	out.Message, err = message(f, arm)

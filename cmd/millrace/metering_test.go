@@ -71,7 +71,7 @@ func TestMetering(t *testing.T) {
 	if past[len(past)-1].Arms[0].Units != 2001 || past[0].Arms[0].Units > 20 {
 		t.Fatalf("from %d to %d units", past[0].Arms[0].Units, past[len(past)-1].Arms[0].Units)
 	}
-	shown, err := consoleExperiments{m}.Experiments(t.Context())
+	shown, err := consoleExperiments{m: m}.Experiments(t.Context())
 	if err != nil || len(shown) != 1 || len(shown[0].Arms) != 2 || len(shown[0].Past) != len(past) || len(shown[0].Arms[1].Message) == 0 {
 		t.Fatalf("%+v, %v", shown, err)
 	}
