@@ -39,7 +39,7 @@ func running(set *configs.Set, j *configs.Journey) (*experiment.Running, error) 
 	if x := j.Trial.Optimise; x != nil {
 		r.Optimise = &experiment.Optimise{By: x.By, Floor: float64(x.Floor), Every: x.Every, Least: int64(x.Least)}
 	}
-	r.Features = j.Audience.Holdout > 0 || set.Shop.Holdout > 0 // to tell for whom a mail pays
+	r.Features = true // to tell for whom a mail pays, and what a rule would have brought
 	r.Credit = experiment.Credit{Window: j.Measure.Attribution.Window.Milliseconds(), Exposure: j.Measure.Attribution.Credit == "last mail"}
 	sum := 0
 	for _, v := range j.Content.Variants {
