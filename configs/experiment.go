@@ -97,6 +97,11 @@ type Measure struct {
 	Windows     map[string]time.Duration `json:"windows,omitempty" jsonschema:"maxProperties=8" jsonschema_description:"How long after the first exposure an outcome counts, by outcome: delivered, open, click, order, unsubscribe, complaint, bounce, tone."`
 }
 
+// Alarms says who is told that a guardrail has raised an alarm.
+type Alarms struct {
+	Webhook string `json:"webhook" jsonschema:"required,maxLength=63" jsonschema_description:"A webhook of shop.yaml, which is called once for each alarm."`
+}
+
 // Goal is the event that a journey is for.
 type Goal struct {
 	On     string        `json:"on" words:"goals" jsonschema:"required" jsonschema_description:"The event that counts."`

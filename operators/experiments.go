@@ -57,6 +57,7 @@ func running(set *configs.Set, j *configs.Journey) (*experiment.Running, error) 
 	if h := j.Audience.Holdout; h > 0 {
 		r.Holdouts = append(r.Holdouts, experiment.Holdout{Seed: set.Shop.Name + "/" + j.Name, Share: float64(h)})
 	}
+	r.AlarmTo = j.Alarms.Webhook
 	watch(r, &j.Measure)
 	if err := r.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", j.File, err)
@@ -90,6 +91,25 @@ func watch(r *experiment.Running, m *configs.Measure) {
 		experiment.OutcomeBounce:      float64(m.Guardrails.Bounce),
 	}
 	r.NeverStops = m.StopIf == "never"
+}
+
+// AlarmPayload is what a webhook is told of an alarm, as JSON.
+type AlarmPayload struct {
+	ID    string `json:"id"`    // of this call; a repeat has the same one
+	Event string `json:"event"` // alarm
+	experiment.Notice
+}
+
+// alarm decides that a webhook is told of an alarm: once for each variant, metric and phase,
+// since the operator of the experiment keeps the first alarm.
+func (p *Pipeline) alarm(c *engine.Ctx, webhook string, n *experiment.Notice) {
+	id := p.pseudonyms.Decision("alarm", n.Phase, n.Variant, n.Metric)
+	body, err := json.Marshal(AlarmPayload{ID: id, Event: "alarm", Notice: *n})
+	if err != nil {
+		c.Fail(fmt.Errorf("encode an alarm of %s: %w", n.Experiment, err))
+		return
+	}
+	p.notice(c, EffectWebhook, &Notice{ID: id, To: webhook, Payload: body})
 }
 
 // Experiments are those of journeys, by pipeline.
@@ -127,6 +147,7 @@ func (p *Pipeline) addExperiments(o *Options) {
 	x.stops.Use("experiment", x.stopper)
 	x.desk = experiment.NewDesk(o.Experiments, totals, o.PeopleMax)
 	x.totals = experiment.NewTotals(o.Experiments)
+	x.totals.Tell = p.alarm
 	totals.Use("progress", x.totals)
 	p.people.Use("experiment", outcomes{x.desk, p.trigger.Cell})
 	p.trigger.Enrol = func(c *engine.Ctx, d *event.Decision, person *profile.Person) string {

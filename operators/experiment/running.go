@@ -60,6 +60,7 @@ type Running struct {
 	Optimise   *Optimise            // shares follow what came back; nil: they stay as planned
 	Credit     Credit               // to which mail an order is credited
 	Features   bool                 // units bring features, for lines and uplift
+	AlarmTo    string               // webhook that is told of alarms, "": none
 	optimise   Optimise             // with its defaults
 	key        string               // name and phase
 	arms       []string             // variants, then the holdout if there is one
