@@ -330,6 +330,12 @@ func (c *Console) experimentStream(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	tick := time.NewTicker(c.opt.Every)
 	defer tick.Stop()
+	var changed <-chan struct{} // without a watcher the tick asks
+	if source, ok := c.opt.Experiments.(Watcher); ok {
+		var stop func()
+		changed, stop = source.Watch()
+		defer stop()
+	}
 	sent := make(map[string]string)
 	first := []byte("retry: 2000\n\n")
 	for {
@@ -349,6 +355,7 @@ func (c *Console) experimentStream(w http.ResponseWriter, r *http.Request) {
 			if !ok {
 				return
 			}
+		case <-changed:
 		case <-tick.C:
 		}
 	}

@@ -71,6 +71,12 @@ type Experiments interface {
 	Experiments(ctx context.Context) ([]Experiment, error)
 }
 
+// Watcher is what Experiments may also do: say at once that figures have changed, so that a
+// stream need not ask. stop must be called.
+type Watcher interface {
+	Watch() (changed <-chan struct{}, stop func())
+}
+
 // Experiment is one that runs.
 type Experiment struct {
 	Name     string
