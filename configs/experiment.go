@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -96,6 +97,10 @@ type Measure struct {
 	Attribution Attribution              `json:"attribution,omitzero" jsonschema_description:"To which mail an order is credited; the lift over a holdout is the honest figure."`
 	Windows     map[string]time.Duration `json:"windows,omitempty" jsonschema:"maxProperties=8" jsonschema_description:"How long after the first exposure an outcome counts, by outcome: delivered, open, click, order, unsubscribe, complaint, bounce, tone."`
 }
+
+// Said tells whether anything is said: then the journey is measured, though it may try
+// nothing and hold nobody out.
+func (m *Measure) Said() bool { return !reflect.ValueOf(*m).IsZero() }
 
 // Alarms says who is told that a guardrail has raised an alarm.
 type Alarms struct {

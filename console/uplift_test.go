@@ -75,7 +75,7 @@ func TestUpliftPage(t *testing.T) {
 			}
 		}
 	}
-	f("by X-learner, 1234 people: Qini &#43;0.12, between &#43;0.03 and &#43;0.21, better than chance")
+	f("by X-learner, 1234 people: Qini +0.12, between +0.03 and +0.21, better than chance")
 	d.uplift.Name = `<script>"&`
 	f("&lt;script&gt;")
 	d.uplift.Curve = nil

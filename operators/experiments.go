@@ -23,10 +23,11 @@ import (
 // person does is joined with it in the person stage, and the sums stand in a stage of their
 // own. Without experiments none of it is there.
 
-// running makes the experiment of a journey, nil if it tries nothing and holds nobody out.
+// running makes the experiment of a journey, nil if it tries nothing, holds nobody out and
+// says nothing of what it is measured by.
 func running(set *configs.Set, j *configs.Journey) (*experiment.Running, error) {
-	if len(j.Content.Variants) == 0 && j.Audience.Holdout == 0 && set.Shop.Holdout == 0 {
-		return nil, nil
+	if len(j.Content.Variants) == 0 && j.Audience.Holdout == 0 && set.Shop.Holdout == 0 && !j.Measure.Said() {
+		return nil, nil //nolint:nilnil // the usual case and no error
 	}
 	name := j.Experiment()
 	r := &experiment.Running{Experiment: experiment.Experiment{Name: name, Seed: cmp.Or(j.Trial.Seed, name), Coverage: 1}}
