@@ -25,6 +25,7 @@ type experimentView struct {
 	Late     string    `json:"-"`
 	Arms     []armView `json:"arms"`
 	Plot     plotView  `json:"-"`
+	Campaign campaign  `json:"-"`
 	Uplift   string    `json:"-"` // where the Qini curve is; "" where nobody is held out
 	Metrics  []string  `json:"-"`
 	Href     string    `json:"-"`
@@ -97,6 +98,7 @@ func (c *Console) experimentOf(e *Experiment) experimentView {
 		Days: short(e.Days), SharesOK: e.SharesP >= 0.001, Stopped: clean(e.Stopped), Plot: plotOf(e),
 		Href: "/experiments/" + clean(e.Name) + "/plot.svg",
 	}
+	v.Campaign = campaignOf(e)
 	v.Shares = "as planned"
 	if !v.SharesOK {
 		v.Shares = fmt.Sprintf("not as planned (p %.2g): believe no figure until that is explained", e.SharesP)
@@ -139,7 +141,7 @@ func armOf(e *Experiment, i int) armView {
 
 // held tells whether some people are held out.
 func (e *Experiment) held() bool {
-	return slices.ContainsFunc(e.Arms, func(a ExperimentArm) bool { return a.Name == "holdout" })
+	return slices.ContainsFunc(e.Arms, func(a ExperimentArm) bool { return a.Name == holdout })
 }
 
 func metricOf(e *Experiment, m ExperimentMetric) metricView {
