@@ -3,6 +3,7 @@ package experiment
 import (
 	"hash/fnv"
 	"math"
+	"slices"
 )
 
 // The bounds of a sample.
@@ -16,6 +17,7 @@ type Sampled struct {
 	Arm        int
 	Propensity float64 // of its arm, as logged
 	Outcome    int64   // what it adds to the goal
+	Revenue    int64   // in the smallest unit
 	Fold       int     // 0 to 4, by its key
 }
 
@@ -54,10 +56,14 @@ func (s *Roll) Add(key string, r *Running, in *Enrolments, watermark int64) {
 		s.Bare++
 		return
 	}
-	s.add(key, u, values[r.Goal][Value])
+	revenue := int64(0)
+	if i := slices.IndexFunc(r.Metrics, func(m Metric) bool { return m.Name == MetricRevenue }); i >= 0 {
+		revenue = values[i][Value]
+	}
+	s.add(key, u, values[r.Goal][Value], revenue)
 }
 
-func (s *Roll) add(key string, u *Unit, outcome int64) {
+func (s *Roll) add(key string, u *Unit, outcome, revenue int64) {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(key)) // never fails
 	hash := h.Sum64() * 0x9e3779b97f4a7c15
@@ -69,7 +75,7 @@ func (s *Roll) add(key string, u *Unit, outcome int64) {
 		s.features = append(s.features, int16(clamp(x, math.MaxInt16))) //nolint:gosec // clamped
 	}
 	s.hashes = append(s.hashes, hash)
-	s.Units = append(s.Units, Sampled{Arm: u.Arm, Propensity: u.Propensity, Outcome: outcome, Fold: int((hash >> 8) % foldsMax)}) //nolint:gosec // small
+	s.Units = append(s.Units, Sampled{Arm: u.Arm, Propensity: u.Propensity, Outcome: outcome, Revenue: revenue, Fold: int((hash >> 8) % foldsMax)}) //nolint:gosec // small
 	limit := s.Max
 	if limit <= 0 {
 		limit = SampleMax
