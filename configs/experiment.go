@@ -95,6 +95,7 @@ type Measure struct {
 	Guardrails  Guardrails               `json:"guardrails,omitzero" jsonschema_description:"Rates of harm that stop a variant, whatever the control does."`
 	StopIf      string                   `json:"stop_if,omitempty" jsonschema:"enum=guardrail breached,enum=never" jsonschema_description:"What stops a variant by itself (guardrail breached)."`
 	Attribution Attribution              `json:"attribution,omitzero" jsonschema_description:"To which mail an order is credited; the lift over a holdout is the honest figure."`
+	Cap         float64                  `json:"cap,omitempty" jsonschema:"minimum=0.01,maximum=1000000000" jsonschema_description:"The most that one person's orders count in revenue, such as 500: one large order decides nothing (no cap)."`
 	Windows     map[string]time.Duration `json:"windows,omitempty" jsonschema:"maxProperties=8" jsonschema_description:"How long after the first exposure an outcome counts, by outcome: delivered, open, click, order, unsubscribe, complaint, bounce, tone."`
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -82,6 +83,9 @@ func watch(r *experiment.Running, m *configs.Measure) {
 	}
 	r.Metrics = experiment.Watch(windows)
 	for i := range r.Metrics {
+		if m.Cap > 0 && r.Metrics[i].Outcome == experiment.OutcomeOrder && r.Metrics[i].Kind != experiment.Share {
+			r.Metrics[i].Cap = int64(math.Round(m.Cap * 100)) // hundredths, as the amounts of most currencies are
+		}
 		if r.Metrics[i].Name == goal {
 			r.Goal = i
 		}

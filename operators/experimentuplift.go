@@ -63,3 +63,28 @@ func upliftOf(m *experiment.UpliftModel, p *profile.Person, now int64) float64 {
 }
 
 func upliftGoal(m *experiment.UpliftModel) string { return m.Goal + " of " + m.Experiment }
+
+// Analyse looks at an experiment from several sides. Groups are by the orders before the
+// first exposure.
+func (p *Pipeline) Analyse(ctx context.Context, v *engine.View, r *experiment.Running) (*experiment.Analysis, error) {
+	roll, err := p.Roll(ctx, v, r)
+	if err != nil {
+		return nil, err
+	}
+	return roll.Analyse(r, experiment.Grouping{Names: []string{"no order before", "one order", "2 to 4 orders", "5 orders and more"}, Of: orderGroup})
+}
+
+func orderGroup(features []int64) int {
+	if len(features) <= frozenOrders {
+		return 0
+	}
+	switch orders := math.Round(math.Expm1(2 * float64(features[frozenOrders]) / experiment.FeatureScale)); {
+	case orders < 1:
+		return 0
+	case orders < 2:
+		return 1
+	case orders < 5:
+		return 2
+	}
+	return 3
+}

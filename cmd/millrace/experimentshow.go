@@ -200,6 +200,14 @@ func (a *app) experimentAnswers(mux *http.ServeMux) {
 			writeAnswer(w, answer, err)
 		}
 	})
+	mux.HandleFunc("GET /experiment/{name}/analyse", func(w http.ResponseWriter, r *http.Request) {
+		if x := find(w, r); x != nil {
+			answer, err := viewed(a, func(v *engine.View) (*experiment.Analysis, error) {
+				return a.acts.current().pipeline.Analyse(r.Context(), v, x)
+			})
+			writeAnswer(w, answer, err)
+		}
+	})
 	mux.HandleFunc("POST /experiment/{name}/uplift", func(w http.ResponseWriter, r *http.Request) {
 		if x := find(w, r); x != nil {
 			answer, err := a.fitUplift(r.Context(), x, r.URL.Query())

@@ -136,6 +136,15 @@ func TestExperimentUplift(t *testing.T) {
 		t.Errorf("%+v, %v", shown, err)
 	}
 	asksRules(t, run)
+	if got, err := run("experiment", "analyse", "trial"); err != nil || !strings.Contains(got, "330 people, 0 whose window is open") || !strings.Contains(got, "one order, 110 people") || !strings.Contains(got, "adjusted") {
+		t.Errorf("%s (%v)", got, err)
+	}
+	if got, err := run("campaigns"); err != nil || !strings.Contains(got, "trial") || !strings.Contains(got, "beyond the holdout") {
+		t.Errorf("%s (%v)", got, err)
+	}
+	if got, err := run("campaigns", "--json"); err != nil || !strings.Contains(got, `"measured":true`) {
+		t.Errorf("%s (%v)", got, err)
+	}
 }
 
 // asksRules asks what a rule would have brought.
