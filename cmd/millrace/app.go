@@ -98,6 +98,7 @@ type app struct {
 	segments    segmentSizes
 	stored      storedSizes
 	metering    *metering // figures of the experiments
+	uplifts     uplifts
 	registry    *registry
 	letterTypes letterTypes
 
