@@ -37,7 +37,7 @@ type Cell[T any, P Codec[T]] struct {
 	max  int
 
 	values  map[string]*slot[T]
-	clock   []*slot[T] // every slot of values, for eviction
+	clock   []*slot[T] // every slot of values, for eviction, but for young ones
 	hand    int
 	last    *slot[T]   // the value asked for last: Get and Touch come in pairs
 	dirty   []*slot[T] // oldest first
@@ -48,6 +48,7 @@ type Cell[T any, P Codec[T]] struct {
 	seed    maphash.Seed
 	packed  *packed    // of a packed cell
 	spare   []*slot[T] // of a packed cell: to be used again
+	young   []*slot[T] // of a packed cell: decoded since Trim, and not yet in clock
 	sharding[T, P]
 }
 
@@ -263,7 +264,11 @@ func (c *Cell[T, P]) newSlot(key string) *slot[T] {
 
 func (c *Cell[T, P]) keep(s *slot[T]) {
 	c.values[s.key] = s
-	c.clock = append(c.clock, s)
+	if c.packed == nil {
+		c.clock = append(c.clock, s)
+	} else {
+		c.young = append(c.young, s)
+	}
 	c.last = s
 }
 

@@ -46,6 +46,7 @@ const (
 	packedDirty  = 1 << iota // it is to be written
 	packedAbsent             // there is nothing under the key
 	packedOut                // the value is decoded: what stands here may be old
+	packedListed             // it stands in the list of those that are dirty
 )
 
 func newPacked(m *Memory) *packed {
@@ -127,15 +128,20 @@ func (p *packed) put(key string, hash uint64, old place, value []byte, flags byt
 		t.replace(wordOf(old, tag), wordOf(pl, tag)|usedBit)
 	}
 	b := p.slabs.block(pl)
+	listed := byte(0)
+	if pl == old {
+		listed = b[7] & packedListed
+	}
+	if flags&packedDirty != 0 && listed == 0 {
+		p.dirty = append(p.dirty, pl)
+		listed = packedListed
+	}
 	binary.LittleEndian.PutUint32(b, uint32(len(value)))   //nolint:gosec // below blockMax
 	binary.LittleEndian.PutUint16(b[4:], uint16(len(key))) //nolint:gosec // see fits
-	b[6], b[7] = byte(class), flags                        //nolint:gosec // below classCount
+	b[6], b[7] = byte(class), flags|listed                 //nolint:gosec // below classCount
 	binary.LittleEndian.PutUint64(b[8:], epoch)
 	copy(b[headPacked:], key)
 	copy(b[headPacked+len(key):], value)
-	if flags&packedDirty != 0 {
-		p.dirty = append(p.dirty, pl)
-	}
 }
 
 func placeOf(word uint64) place { return place(word >> (tagBits + 1)) }
