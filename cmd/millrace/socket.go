@@ -119,6 +119,7 @@ func (a *app) socketHandler() http.Handler {
 	})
 	a.stateAnswers(mux)
 	a.experimentAnswers(mux)
+	a.campaignAnswers(mux)
 	a.segmentAnswers(mux)
 	a.catalogueAnswers(mux)
 	return mux
