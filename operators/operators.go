@@ -48,6 +48,8 @@ type Options struct {
 	Then map[string][]configs.Then
 	// Late says what becomes of events that are too late.
 	Late LateOptions
+	// Filling makes a graph that only makes what declared fields would hold; see Filling.
+	Filling bool
 	// VisitorTTL is how long what is kept of a visitor stays after his newest event; 0: for ever.
 	VisitorTTL time.Duration
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
@@ -117,7 +119,9 @@ func Build(o Options) *Pipeline {
 	p.visitor = profile.NewVisitors(updater, p.merger.follow, o.PeopleMax)
 	p.visitor.TTL, p.visitor.Forgotten = o.VisitorTTL, &o.Counters.Forgotten
 	p.visitors.Use("link", p.visitor)
-	p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
+	if !o.Filling {
+		p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
+	}
 	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
 	p.people.Use("profile", p.keeper)
 	p.addPace(&o)
@@ -130,9 +134,11 @@ func Build(o Options) *Pipeline {
 	if p.thens = o.Then; len(p.thens) > 0 {
 		p.trigger.Notify = p.notify
 	}
-	p.people.Use("trigger", p.trigger)
-	p.addExperiments(&o)
-	p.people.Use("cooccurrence", toucher)
+	if !o.Filling {
+		p.people.Use("trigger", p.trigger)
+		p.addExperiments(&o)
+		p.people.Use("cooccurrence", toucher)
+	}
 	p.people.Use("handover", handovers{}) // the last one
 	p.items = recommend.NewItems(p.recommender, o.ItemsMax)
 	items.Use("cooccurrence", p.items)
@@ -161,6 +167,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.receipt(c, v)
 	case *event.Handover:
 		p.handover(c, v)
+	case fills:
+		p.fill(c, v)
 	case *event.Reject:
 		p.reject(c, v)
 	case *event.Stop:
@@ -269,6 +277,9 @@ func NewDecoder(o event.Options) *Decoder { return &Decoder{events: event.NewDec
 func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 	if m.Subject == ActivationSubject {
 		return d.activation(dst, m)
+	}
+	if isFill(m) {
+		return d.fill(dst, m)
 	}
 	d.events.Seq = m.Seq
 	d.records = d.events.DecodeAll(d.records[:0], m.Data, m.Time)

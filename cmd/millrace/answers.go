@@ -36,6 +36,7 @@ type profileView struct {
 	Brands     []weightView        `json:"brands"`
 	Hours      map[string]uint32   `json:"hours"`
 	Fields     map[string]any      `json:"fields,omitempty"`   // the declared ones
+	Filled     map[string]string   `json:"filled,omitempty"`   // of those declared later: from when the log was read for them
 	Segments   []string            `json:"segments,omitempty"` // the declared ones
 	Expected   *operators.Expected `json:"expected,omitempty"` // by the models that the shop names
 	Waiting    []waitView          `json:"waiting"`
@@ -93,6 +94,11 @@ func (a *answers) profile(v *engine.View, user string) (*profileView, error) {
 	out := personView(user, &p, v.Watermark)
 	if out.Fields, err = a.pipeline.FieldValues(v, user); err != nil {
 		return nil, err
+	}
+	if len(out.Fields) > 0 && a.files.dir != "" {
+		if out.Filled, err = a.files.filledFrom(out.Fields); err != nil {
+			return nil, err
+		}
 	}
 	if out.Expected, err = a.pipeline.ExpectedOf(v, user); err != nil {
 		return nil, err

@@ -90,7 +90,11 @@ func (p *profileView) text(w io.Writer) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
-		fmt.Fprintf(w, "\nfield %s: %v\n", name, p.Fields[name])
+		note := ""
+		if filled := p.Filled[name]; filled != "" {
+			note = " (" + filled + ")"
+		}
+		fmt.Fprintf(w, "\nfield %s: %v%s\n", name, p.Fields[name], note)
 	}
 	if len(p.Segments) > 0 {
 		fmt.Fprintf(w, "\nsegments: %s\n", strings.Join(p.Segments, ", "))
