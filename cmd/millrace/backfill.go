@@ -27,9 +27,9 @@ import (
 // middle goes on with the next one.
 
 const (
-	fillLook  = time.Second // how often is looked whether a version took effect
-	fillAgain = time.Minute // after a failure
-	markMax   = 1 << 20     // bytes of a mark
+	fillLook  = 250 * time.Millisecond // how often is looked whether a version took effect
+	fillAgain = time.Minute            // after a failure
+	markMax   = 1 << 20                // bytes of a mark
 )
 
 // fillMark is what is kept of a fill, for good.

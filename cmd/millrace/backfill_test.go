@@ -167,6 +167,14 @@ func TestBackfill(t *testing.T) {
 		if seed > 0 {
 			continue
 		}
+		// Who is killed before he has noted that a fill is done does it again, and nothing counts twice.
+		if err := os.Remove(s.fillMark(r.acts.list().Versions[0].Seq)); err != nil {
+			t.Fatal(err)
+		}
+		r = start(t, s)
+		r.filled(2)
+		sameFields(t, "after a fill was done again", r.fieldsOf(), want)
+		r.stop()
 		if err := os.RemoveAll(s.state()); err != nil {
 			t.Fatal(err)
 		}
