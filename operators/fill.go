@@ -28,7 +28,7 @@ import (
 // This file fills fields that a version of the pipelines adds: a graph of its own, without
 // effects, reads the log once more up to the activation, and what it makes of the new fields
 // goes into the log, from where it joins what the persons hold by then. See
-// docs/adr/0021-fields-are-filled-from-the-log.md.
+// docs/adr/0026-fields-are-filled-from-the-log.md.
 
 // FillSubject is what stands before the subjects of fills: nothing else comes there.
 const FillSubject = "in.fill."

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"millrace/configs"
+	"millrace/console"
 	"millrace/engine"
 	"millrace/engine/stream"
 	"millrace/operators"
@@ -287,4 +290,52 @@ func (f files) filledFrom(fields map[string]any) (map[string]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// declared are the declared fields of a person as facts of the console, with from when the
+// log was read for those that were declared later.
+func (c consolePeople) declared(v *engine.View, user string) ([]console.Fact, error) {
+	values, err := c.a.acts.current().pipeline.FieldValues(v, user)
+	if err != nil || len(values) == 0 {
+		return nil, err
+	}
+	filled, err := c.a.s.filledFrom(values)
+	if err != nil {
+		return nil, err
+	}
+	var facts []console.Fact
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		text := fieldText(values[name])
+		if note := filled[name]; note != "" {
+			text += " (" + note + ")"
+		}
+		facts = append(facts, console.Fact{Name: "Field " + name, Value: text})
+	}
+	return facts, nil
+}
+
+// sharesShown is how many shares of a field a page shows.
+const sharesShown = 5
+
+// fieldText is the value of a field for people.
+func fieldText(value any) string {
+	switch value := value.(type) {
+	case nil:
+		return "unknown"
+	case float64:
+		return strconv.FormatFloat(round(value), 'f', -1, 64)
+	case time.Time:
+		return value.Format(time.DateTime)
+	case map[string]float64:
+		names := slices.SortedFunc(maps.Keys(value), func(a, b string) int {
+			return cmp.Or(cmp.Compare(value[b], value[a]), strings.Compare(a, b))
+		})
+		var parts []string
+		for _, name := range names[:min(len(names), sharesShown)] {
+			parts = append(parts, fmt.Sprintf("%s %.0f %%", name, 100*value[name]))
+		}
+		return strings.Join(parts, ", ")
+	default:
+		return fmt.Sprint(value)
+	}
 }

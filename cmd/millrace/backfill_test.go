@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"millrace/console"
 	"millrace/operators"
 )
 
@@ -162,6 +163,13 @@ func TestBackfill(t *testing.T) {
 		p := r.profile("u3")
 		if !strings.HasPrefix(p.Filled["ltv"], "filled from 20") || len(p.Filled) != 7 {
 			t.Errorf("seed %d: it says %q", seed, p.Filled)
+		}
+		person, err := consolePeople{r.app}.Profile(t.Context(), "u3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(person.Facts, func(f console.Fact) bool { return f.Name == "Field ltv" }); i < 0 || !strings.Contains(person.Facts[i].Value, " (filled from 20") {
+			t.Errorf("seed %d: the console's page shows %v", seed, person.Facts)
 		}
 		r.stop()
 		if seed > 0 {

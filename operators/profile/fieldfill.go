@@ -9,7 +9,7 @@ import (
 )
 
 // This file fills fields that were declared later with what events before that would have
-// made of them; see docs/adr/0021-fields-are-filled-from-the-log.md.
+// made of them; see docs/adr/0026-fields-are-filled-from-the-log.md.
 
 // FieldsFill is what the fields of one key would hold of the messages of the log up to Upto.
 type FieldsFill struct {
