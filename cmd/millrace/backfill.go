@@ -221,6 +221,7 @@ func (b *backfill) fill(ctx context.Context, j *fillJob) error {
 	}
 	b.pinned.Store(max(info.First, 1))
 	defer b.pinned.Store(0)
+	defer b.running.Store(0)
 	if j.mark.From.IsZero() {
 		m, err := b.a.events.Get(ctx, info.First)
 		if err != nil {

@@ -355,5 +355,7 @@ func (m *collector) memory() {
 		send(float64(used), "used")
 		send(float64(limit), "limit")
 	}, prometheus.GaugeValue)
+	m.gauge("millrace_backfill_position", "How far the fill of new fields that runs has read the log; 0 while none does.", func() float64 { return float64(m.app.fills.running.Load()) })
+	m.counter("millrace_backfill_keys_total", "Persons and visitors whose new fields were filled.", func() float64 { return float64(m.app.fills.filled.Load()) })
 	m.gauge("millrace_outbox_memory", "Effects that the outbox holds in memory.", func() float64 { return float64(m.app.engine.Delivery().Window) })
 }
