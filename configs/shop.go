@@ -48,6 +48,7 @@ type Profile struct {
 	VisitorTTL time.Duration `json:"visitor_ttl,omitempty" jsonschema_description:"What is kept of an anonymous visitor goes so long after his newest event, of at least 8d; for ever when absent."`
 	Cluster    int           `json:"cluster,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the groups of people that conditions know as profile.cluster; millrace segments cluster makes one."`
 	Lifetime   int           `json:"lifetime,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the model behind profile.churn, profile.next_order_days and profile.rfm; millrace segments fit makes one."`
+	Uplift     int           `json:"uplift,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the model behind profile.uplift, what a mail adds; millrace experiment uplift NAME --promote makes one."`
 }
 
 // visitorTTLLeast is longer than the messageIds of events are remembered: a visitor who went

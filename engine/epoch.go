@@ -20,10 +20,13 @@ type batch struct {
 	ends     []int // ends[i] is the end of message i's units
 }
 
-// Limits of a batch: as many messages as keep both goroutines busy, and few bytes.
+// Limits of a batch: as many messages as keep both goroutines busy, few bytes, and units
+// that are processed while they are in the processor's cache.
 const (
 	batchMessages = 512
+	batchUnits    = 1024 // a message may pass it
 	batchBytes    = 4 << 20
+	batchesAhead  = 8 // when they run out the epoch closes early: more than a moment's work
 )
 
 // readAhead reads and decodes ahead of the loop.
@@ -36,9 +39,9 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 			return err
 		}
 		for start := 0; start < n; {
-			b := &batch{}
+			b := e.newBatch()
 			size := 0
-			for start < n && size < batchBytes {
+			for start < n && size < batchBytes && len(b.units) < batchUnits {
 				m := &buf[start]
 				size += len(m.Data)
 				b.messages = append(b.messages, *m)
@@ -57,6 +60,35 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 			}
 		}
 	}
+}
+
+// newBatch is an empty batch, in the memory of one that was processed if there is one. It
+// belongs to the reader.
+func (e *Engine) newBatch() *batch {
+	select {
+	case b := <-e.used:
+		if r, ok := e.o.Decoder.(Recycler); ok {
+			r.Recycle(b.units)
+		}
+		clear(b.messages)
+		clear(b.units)
+		b.messages, b.units, b.ends = b.messages[:0], b.units[:0], b.ends[:0]
+		return b
+	default:
+		return &batch{}
+	}
+}
+
+// work processes a batch, and gives it back to the reader when all of it was.
+func (e *Engine) work(b *batch) error {
+	if err := e.process(b); err != nil || e.rest != nil {
+		return err
+	}
+	select {
+	case e.used <- b:
+	default:
+	}
+	return nil
 }
 
 // process runs the units of a batch through the graph. A position that lies inside
@@ -193,21 +225,27 @@ func (e *Engine) unitsMax() int {
 
 // fullTo tells whether the open epoch writes at least so many tenths of what it may.
 func (e *Engine) fullTo(tenths int) bool {
-	values := len(e.timers.open.keys) + len(e.clocks.open.keys) + len(e.rows) + len(e.settled)
-	bytes := 100*values + e.redo.bytes
 	for _, c := range e.graph.cells {
 		c.Trim()
-		if c.Lazy() {
-			continue
+	}
+	values, bytes := e.owed()
+	return values >= e.limitN*tenths/10 || bytes >= e.limitB*tenths/10 // lazy cells may take the rest
+}
+
+// owed is about what the open epoch writes, but for lazy cells.
+func (e *Engine) owed() (values, bytes int) {
+	values = len(e.timers.open.keys) + len(e.clocks.open.keys) + len(e.rows) + len(e.settled)
+	bytes = 100*values + e.redo.bytes
+	for _, c := range e.graph.cells {
+		if !c.Lazy() {
+			n, b := c.Dirty()
+			values, bytes = values+n, bytes+b
 		}
-		n, b := c.Dirty()
-		values += n
-		bytes += b
 	}
 	for i := range e.rows {
 		bytes += len(e.rows[i].Body)
 	}
-	return values >= e.limitN*tenths/10 || bytes >= e.limitB*tenths/10 // lazy cells may take the rest
+	return values, bytes
 }
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the
@@ -226,6 +264,7 @@ func (e *Engine) closeEpoch() error {
 		panic("BUG: two epochs are under way")
 	}
 	r.Reset()
+	r.Grow(e.owed())
 	r.Epoch = p.Epoch
 	for _, c := range e.graph.cells {
 		if !c.Lazy() {

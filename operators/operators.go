@@ -315,6 +315,15 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 	return dst
 }
 
+// Recycle implements engine.Recycler: events are most of what reading allocates.
+func (d *Decoder) Recycle(units []engine.Unit) {
+	for i := range units {
+		if e, ok := units[i].Value.(*event.Event); ok {
+			d.events.Recycle(e)
+		}
+	}
+}
+
 // producer is whom the watermark waits for: a source, or who names none.
 func producer(source string) string {
 	if source == "" {

@@ -99,6 +99,7 @@ type app struct {
 	stored      storedSizes
 	fills       backfill
 	metering    *metering // figures of the experiments
+	uplifts     uplifts
 	registry    *registry
 	letterTypes letterTypes
 

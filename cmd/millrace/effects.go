@@ -42,6 +42,9 @@ func (a *app) openNotices(r *edition) error {
 			published = published || t.Publish != ""
 		}
 	}
+	for _, j := range r.journeys {
+		used[j.Config.Alarms.Webhook] = true
+	}
 	for name := range r.set.Shop.Webhooks {
 		if !used[name] { // its variables need not be set
 			continue
