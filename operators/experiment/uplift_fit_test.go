@@ -231,3 +231,15 @@ func FuzzReadUpliftModel(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkUplift measures learning from 20,000 people, the interval included.
+func BenchmarkUplift(b *testing.B) {
+	r := upliftRunning(b)
+	s := rollOf(b, r, 1, 20_000, .4)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Uplift(r, upliftNames, longAfter); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
