@@ -210,6 +210,8 @@ func TestShopErrors(t *testing.T) {
 		many += fmt.Sprintf("  s%d: profile.known\n", i)
 	}
 	f("consent:", "segments:\n"+many+"consent:", `7:3: segments: got a mapping, expected at most 64 entries`)
+	f("half_life: 30d}", "half_life: 30d, visitor_ttl: 180d}")
+	f("half_life: 30d}", "half_life: 30d, visitor_ttl: 7d}", `4:40: profile.visitor_ttl: got 7 days, expected at least 8d: repeats of events are known for 7d`)
 	f("consent:", "quality: {}\nconsent:")
 	f("consent:", "quality: {per_minute: 0}\nconsent:", `6:23: quality.per_minute: got 0, expected at least 1`)
 	f("consent:", "quality: {half_life: 0s}\nconsent:", `6:22: quality.half_life: got no time, expected more than 0s`)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strings"
 )
 
 // The spaces of keys, see the package comment.
@@ -59,9 +60,11 @@ type slot[T any] struct {
 	size    int32    // bytes of its last encoding
 	parts   []uint64 // hashes of its parts as the store has them
 	dirty   bool
-	used    bool // since the hand of the clock last passed
-	absent  bool // nothing is stored under the key
-	changed bool // of a packed cell: since it was packed last
+	used    bool   // since the hand of the clock last passed
+	absent  bool   // nothing is stored under the key
+	changed bool   // of a packed cell: since it was packed last
+	hash    uint64 // of a packed cell: the key's
+	at      place  // of a packed cell: the entry that it was decoded from, 0 for none
 	value   T
 }
 
@@ -86,7 +89,7 @@ func NewLazyCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 }
 
 // NewPackedCell makes a cell that keeps most of its values encoded, in blocks of bytes,
-// and only decodedMax of them decoded, 4,096 if that is 0: for many values of which one
+// and only decodedMax of them decoded, 16,384 if that is 0: for many values of which one
 // event in a long time needs one. Cells share memory; nil is a budget of the cell's own.
 //
 // A value that Trim takes back is decoded anew into memory that another one used: what
@@ -94,7 +97,7 @@ func NewLazyCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 // done. Strings may.
 func NewPackedCell[T any, P Codec[T]](name string, decodedMax int, memory *Memory) *Cell[T, P] {
 	if decodedMax <= 0 {
-		decodedMax = 4096 // what fits into the processor's cache: a few megabytes
+		decodedMax = 16384 // those of the busiest keys: some ten megabytes, seldom decoded twice in an epoch
 	}
 	c := NewCell[T, P](name, decodedMax)
 	c.packed = newPacked(memory)
@@ -252,10 +255,10 @@ func (c *Cell[T, P]) newSlot(key string) *slot[T] {
 	if n := len(c.spare); n > 0 {
 		s := c.spare[n-1]
 		c.spare = c.spare[:n-1]
-		s.key, s.used = string(append([]byte(nil), key...)), true
+		s.key, s.used = strings.Clone(key), true
 		return s
 	}
-	return &slot[T]{key: string(append([]byte(nil), key...)), used: true}
+	return &slot[T]{key: strings.Clone(key), used: true}
 }
 
 func (c *Cell[T, P]) keep(s *slot[T]) {

@@ -75,9 +75,9 @@ var errPacked = errors.New("a packed value is damaged")
 
 // pack takes a value back. It answers false when that cannot be.
 func (c *Cell[T, P]) pack(s *slot[T]) bool {
-	e, known := c.packed.get(s.key)
 	if !s.changed {
-		if known {
+		if s.at != 0 {
+			e := c.packed.at(s.at)
 			e.setFlags(e.flags() &^ packedOut)
 			return true
 		}
@@ -97,7 +97,7 @@ func (c *Cell[T, P]) pack(s *slot[T]) bool {
 	if s.absent {
 		flags |= packedAbsent
 	}
-	c.packed.put(s.key, b, flags, s.flushed)
+	c.packed.put(s.key, s.hash, s.at, b, flags, s.flushed)
 	s.dirty, s.changed = false, false
 	return true
 }
@@ -139,11 +139,12 @@ func (c *Cell[T, P]) unpack(s *slot[T]) (known bool, err error) {
 	if c.packed == nil {
 		return false, nil
 	}
-	e, ok := c.packed.get(s.key)
-	if !ok {
+	s.hash = c.packed.hash(s.key)
+	if s.at = c.packed.get(s.key, s.hash); s.at == 0 {
 		s.absent = true
 		return c.packed.complete, nil
 	}
+	e := c.packed.at(s.at)
 	flags := e.flags()
 	s.flushed, s.absent, s.dirty = e.epoch(), flags&packedAbsent != 0, flags&packedDirty != 0
 	if s.dirty {
