@@ -231,7 +231,11 @@ func (c *crashTest) end(k *child, killed bool) {
 	default:
 		c.t.Fatalf("child %+v ended with %v, said:\n%s", k.plan, k.cmd.ProcessState, k.stderr.String())
 	}
-	if said := k.stderr.String(); strings.Contains(said, "level=ERROR") {
+	said := k.stderr.String()
+	for line := range strings.Lines(said) {
+		if !strings.Contains(line, "level=ERROR") || strings.Contains(line, "another version came first") {
+			continue // who dies with a change in the log makes the next one come second
+		}
 		c.t.Errorf("child %+v reports an error:\n%s", k.plan, said)
 	}
 }
