@@ -120,7 +120,7 @@ func (a *app) openActivations() (*engine.Activation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the files: %w", err)
 	}
-	return &engine.Activation{Hash: a.bundle.Hash(), By: "start", At: time.Now().UnixMilli(), Content: content}, nil
+	return &engine.Activation{Hash: a.bundle.Hash(), By: "start", At: time.Now().UnixMilli(), Content: content, Files: a.bundle.Hash()}, nil
 }
 
 // opened takes the versions that the engine knows, and publishes that of the files, if
@@ -136,22 +136,29 @@ func (t *activations) opened(ctx context.Context) error {
 	t.versions, t.now.version = list, last
 	t.built[last.Number] = t.now
 	hash := t.a.bundle.Hash()
-	for _, old := range slices.Backward(list) {
-		if old.Hash == hash && (old.By == "start" || old.By == "files") {
-			return nil
-		}
-		if old.By == "start" || old.By == "files" {
-			break // changed since
-		}
-	}
-	if last.Hash == hash {
+	if filesTaken(list) == hash || last.Hash == hash {
 		return nil
 	}
 	if _, err := t.build(t.a.bundle); err != nil { // in the log it would stop every run
 		return &exitError{exitConfig, fmt.Errorf("the pipeline files have changed since they were taken last, and cannot be: %w", err)}
 	}
 	t.a.log.Info("the pipeline files have changed since they were taken last: they take effect where the log ends", "hash", hash, "running", last.Number)
-	return t.publish(ctx, &operators.Activation{Hash: hash, By: "files", Bundle: t.a.bundle}, last.Number)
+	return t.publish(ctx, &operators.Activation{Hash: hash, By: "files", Bundle: t.a.bundle, Files: hash}, last.Number)
+}
+
+// filesTaken is the hash of the pipeline files as they were taken last. The version that
+// took them may be kept no more, so each one names them; those of before they did tell it
+// by what made them.
+func filesTaken(list []engine.PipelineVersion) string {
+	for _, v := range slices.Backward(list) {
+		switch {
+		case v.Files != "":
+			return v.Files
+		case v.By == "start" || v.By == "files":
+			return v.Hash
+		}
+	}
+	return ""
 }
 
 // build builds a version that will not run, to see whether it can.
@@ -243,7 +250,7 @@ func (t *activations) current() *edition {
 
 // prepare makes the graph of an activation that stands in the log, ahead of the loop.
 func (t *activations) prepare(m *operators.Activation) *engine.Activation {
-	out := &engine.Activation{Expect: m.Expect, Hash: m.Hash, By: m.By, Note: m.Note}
+	out := &engine.Activation{Expect: m.Expect, Hash: m.Hash, By: m.By, Note: m.Note, Files: m.Files}
 	key := waitKey(m)
 	number := uint64(0)
 	if m.Expect != 0 { // it takes effect behind that one, or never
@@ -469,6 +476,9 @@ func (t *activations) apply(ctx context.Context, q *applyRequest) applyAnswer {
 	m := &operators.Activation{Expect: now.version.Number, Hash: ans.Hash, By: q.By, Note: q.Note, Bundle: q.Bundle}
 	came := make(chan bool, 1)
 	t.mu.Lock()
+	if m.Files = filesTaken(t.versions); q.By == "files" {
+		m.Files = m.Hash
+	}
 	t.waiters[waitKey(m)] = append(t.waiters[waitKey(m)], came)
 	t.mu.Unlock()
 	if err := t.publish(ctx, m, m.Expect); err != nil {

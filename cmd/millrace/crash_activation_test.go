@@ -207,6 +207,7 @@ func TestCrashActivations(t *testing.T) {
 		rounds = 5
 	}
 	c := newCrashTest(t, seed)
+	c.patience = 4 * childMax // it builds four versions, each with its models, on a machine that may be busy
 	g := &changer{c: c, bundles: variants(t), results: make(map[string]int)}
 	steps := []crashPlan{
 		{Kill: pointChecked, From: pointAsked}, {Kill: pointBuilt, From: pointAsked}, {Kill: pointPublished, From: pointAsked},
