@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"millrace/engine"
@@ -213,6 +214,9 @@ type decisionView struct {
 	Value    string     `json:"value,omitempty"`
 	Items    []itemLine `json:"items,omitempty"`
 	Note     string     `json:"note,omitempty"`
+	// MadeBy is the version of the pipelines that made it, and File the hash of its file.
+	MadeBy string `json:"version"`
+	File   string `json:"file,omitempty"`
 
 	Written *event.Written `json:"written,omitempty"`
 }
@@ -277,7 +281,18 @@ func viewDecision(d *event.Decision) decisionView {
 	if d.Value != 0 {
 		out.Value = money(d.Value, d.Currency)
 	}
+	out.MadeBy, out.File = madeBy(d)
 	return out
+}
+
+// madeBy is the version of the pipelines that made a decision, and the hash of its file.
+// Decisions that were kept before they named the version do not tell.
+func madeBy(d *event.Decision) (version, file string) {
+	number, file := d.MadeBy()
+	if number == 0 {
+		return "unknown", file
+	}
+	return strconv.FormatUint(number, 10), file
 }
 
 // recommendView is what goes with an item, a visit or a person.

@@ -180,6 +180,7 @@ func (y *whyView) text(w io.Writer) {
 	for i := range y.Decisions {
 		d := &y.Decisions[i]
 		fmt.Fprintf(w, "%-8s %s  %s/%s, %s: %s\n", d.Outcome, stamp(d.Decided), d.Pipeline, d.Trigger, d.About, d.Reason)
+		fmt.Fprintf(w, "         by version %s of the pipelines\n", d.MadeBy)
 		if d.Subject != "" {
 			fmt.Fprintf(w, "         subject %q (%s)\n", d.Subject, d.Model)
 		}
