@@ -16,6 +16,14 @@ func (s Scored) Explain() string {
 	case s.Seed == "":
 		return "popular"
 	}
+	switch {
+	case s.Visits == 1:
+		return s.Why() + " in 1 visit"
+	case s.Visits > 1:
+		return fmt.Sprintf("%s in %d visits", s.Why(), s.Visits)
+	case s.Alike:
+		return s.Why()
+	}
 	units := [RelationCount][2]string{Seen: {"visit", "visits"}, Carted: {"cart", "carts"}, Bought: {"order", "orders"}}
 	switch n := int64(s.Shared + 0.5); {
 	case n < 1 || s.Relation >= RelationCount:
