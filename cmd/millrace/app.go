@@ -99,6 +99,7 @@ type app struct {
 	metering    *metering // figures of the experiments
 	registry    *registry
 	letterTypes letterTypes
+	lively      liveRecommend
 
 	listeners map[string]net.Listener
 	closers   []func()
@@ -109,7 +110,7 @@ type app struct {
 
 // openApp opens every part. On an error it closes what it opened.
 func openApp(ctx context.Context, s settings) (*app, error) {
-	a := &app{s: s, log: s.log, listeners: make(map[string]net.Listener), registry: newRegistry()}
+	a := &app{s: s, log: s.log, listeners: make(map[string]net.Listener), registry: newRegistry(), lively: liveRecommend{wanted: make(chan struct{})}}
 	for _, open := range []func(context.Context) error{
 		a.openConfig, a.openFiles, a.openLog, a.openState, a.openListeners, a.openMail, a.openTracking, a.openEngine, a.openGateway, a.openMetering, a.openConsole,
 	} {
@@ -482,6 +483,7 @@ func (a *app) serve(ctx context.Context, wg *sync.WaitGroup) error {
 		a.serveHTTP(ctx, wg, a.listeners["http"], server)
 	}
 	wg.Go(func() { a.models.run(ctx) })
+	wg.Go(func() { a.runLive(ctx) })
 	wg.Go(func() { a.segments.run(ctx, a) })
 	if a.metering != nil {
 		wg.Go(func() { a.metering.run(ctx) })

@@ -16,11 +16,11 @@ func (s Scored) Explain() string {
 	case s.Seed == "":
 		return "popular"
 	}
-	switch {
+	switch name := cmp.Or(s.SeedName, s.Seed); {
 	case s.Visits == 1:
-		return s.Why() + " in 1 visit"
+		return "in 1 visit with " + name
 	case s.Visits > 1:
-		return fmt.Sprintf("%s in %d visits", s.Why(), s.Visits)
+		return fmt.Sprintf("in %d visits with %s", s.Visits, name)
 	case s.Alike:
 		return s.Why()
 	}
@@ -40,7 +40,7 @@ func (s Scored) Explain() string {
 func QueryForSession(items []string, limit int, now int64) Query {
 	q := Query{Limit: limit, Now: now, Hide: items}
 	for _, id := range slices.Backward(items) {
-		if len(q.Seeds) == maxSeeds {
+		if len(q.Seeds) == MaxSeeds {
 			break
 		}
 		if !slices.ContainsFunc(q.Seeds, func(s Seed) bool { return s.Item == id }) {

@@ -160,6 +160,9 @@ func (p *Placements) Clicked(decision, address string) bool {
 	if m == nil {
 		return false
 	}
+	if address == "" {
+		return false
+	}
 	link := hashOf(address)
 	at := slices.IndexFunc(m.Items, func(i shownItem) bool { return i.Link == link })
 	if at < 0 || m.Items[at].Taught {

@@ -80,7 +80,7 @@ func (s Scored) Why() string {
 	}
 	switch name := cmp.Or(s.SeedName, s.Seed); {
 	case s.Visits > 0:
-		return "looked at together with " + name
+		return "in one visit with " + name
 	case s.Alike:
 		return "similar to " + name
 	default:
@@ -88,9 +88,9 @@ func (s Scored) Why() string {
 	}
 }
 
-// maxSeeds bounds the items that a recommendation starts from: the newest ones say
+// MaxSeeds bounds the items that a recommendation starts from: the newest ones say
 // most, and each costs up to 3 × MaxNeighbours reads.
-const maxSeeds = 5
+const MaxSeeds = 5
 
 // QueryFor starts from what a person has in the newest cart, else looked at last, else
 // bought last.
@@ -103,7 +103,7 @@ func QueryFor(p *profile.Person, x Exclude, limit int, now int64) Query {
 		}
 	}
 	if len(q.Seeds) == 0 {
-		for i, v := range p.Viewed[:min(len(p.Viewed), maxSeeds)] {
+		for i, v := range p.Viewed[:min(len(p.Viewed), MaxSeeds)] {
 			q.Seeds = append(q.Seeds, Seed{v.ID, 1 / float64(1+i)})
 		}
 	}
@@ -112,7 +112,7 @@ func QueryFor(p *profile.Person, x Exclude, limit int, now int64) Query {
 			q.Seeds = append(q.Seeds, Seed{t.ID, 1})
 		}
 	}
-	q.Seeds = q.Seeds[:min(len(q.Seeds), maxSeeds)]
+	q.Seeds = q.Seeds[:min(len(q.Seeds), MaxSeeds)]
 	q.Skip = skipFor(p, x)
 	return q
 }

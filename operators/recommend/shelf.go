@@ -175,18 +175,25 @@ func (x *Shelf) Find(id string) (Listing, bool) {
 	return x.listings[i], true
 }
 
-// Each calls fn with the id and listing of each item of a list, in its order, while it
-// holds the lock.
-func (x *Shelf) Each(list []Ranked, fn func(k int, id string, l *Listing)) {
+// number is the number of an item, None if it has none.
+func (x *Shelf) number(id string) Num {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	for k := range list {
-		l := &Listing{}
-		if i := list[k].Item; int(i) < len(x.listings) {
-			l = &x.listings[i]
-		}
-		fn(k, x.names.ID(list[k].Item), l)
+	return x.names.Find(id)
+}
+
+// listing is what is known of an item. It fills in its id.
+func (x *Shelf) listing(i Num, id *string) Listing {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	if i < 0 {
+		return Listing{}
 	}
+	*id = x.names.ID(i)
+	if int(i) >= len(x.listings) {
+		return Listing{}
+	}
+	return x.listings[i]
 }
 
 // Weigh brings a slice of the lengths of vectors up to date with the frequencies of

@@ -24,7 +24,7 @@ type VisitOptions struct {
 
 func (o VisitOptions) withDefaults() VisitOptions {
 	o.Postings = cmp.Or(o.Postings, 100)           // more costs latency, not accuracy
-	o.Visits = cmp.Or(o.Visits, 1<<19)             // of half a million visits, at about 130 bytes each
+	o.Visits = cmp.Or(o.Visits, VisitsMost)        // half a million, at about 150 bytes each
 	o.VisitItems = cmp.Or(o.VisitItems, 50)        // nobody looks at fifty things in one visit; not tuned
 	o.LastItems = cmp.Or(o.LastItems, 9)           // an older item would weigh nothing, see fade
 	o.Neighbours = cmp.Or(o.Neighbours, 100)       // as SessionOptions
@@ -33,6 +33,9 @@ func (o VisitOptions) withDefaults() VisitOptions {
 	o.Items = min(cmp.Or(o.Items, maxNames), maxNames)
 	return o
 }
+
+// VisitsMost is how many visits are remembered, unless told otherwise.
+const VisitsMost = 1 << 19
 
 // Visits finds visits like the present one, as Sessions does, in an index that is asked
 // while it changes: questions take no lock and wait for nothing. What they share with

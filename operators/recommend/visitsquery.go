@@ -12,15 +12,18 @@ type VisitScratch struct {
 	far    []int
 	met    table
 	who    []*visited // by place in met
+	nearby []int      // likewise: how far from the end of the present visit it meets it
 	near   []likeVisit
 	scores table
 	ranked []Ranked
+	counts []int
 }
 
 // likeVisit is a visit like the present one.
 type likeVisit struct {
 	*visited
-	r float64
+	r   float64
+	far int
 }
 
 // Near appends the items that visits like the present one hold, best first, at most n;
@@ -28,21 +31,20 @@ type likeVisit struct {
 func (x *Visits) Near(dst []Ranked, present []Num, n int, skip func(Num) bool, s *VisitScratch) []Ranked {
 	x.near(present, s)
 	s.scores.reset()
-	total := float64(x.total.Load())
 	for k := range s.near {
 		v := &s.near[k]
-		w := fade(s.distance(v.items)) * v.r
-		if w <= 0 {
-			continue
-		}
-		for _, i := range v.items {
-			s.scores.add(uint32(i), w*x.idf(i, total)) //nolint:gosec // numbers of items
+		if w := fade(v.far) * v.r; w > 0 {
+			for _, i := range v.items {
+				s.scores.add(uint32(i), w) //nolint:gosec // numbers of items
+			}
 		}
 	}
 	s.ranked = s.ranked[:0]
+	total := float64(x.total.Load())
 	for k, i := range s.scores.order {
-		if num := Num(i); s.scores.values[k] > 0 && (skip == nil || !skip(num)) { //nolint:gosec // numbers of items
-			s.ranked = append(s.ranked, Ranked{num, s.scores.values[k]})
+		num := Num(i) //nolint:gosec // numbers of items
+		if score := s.scores.values[k] * x.idf(num, total); score > 0 && (skip == nil || !skip(num)) {
+			s.ranked = append(s.ranked, Ranked{num, score})
 		}
 	}
 	slices.SortFunc(s.ranked, func(a, b Ranked) int {
@@ -65,19 +67,9 @@ func (x *Visits) idf(i Num, total float64) float64 {
 	return max(math.Log(total/float64(max(l.df.Load(), 1))), 0)
 }
 
-// distance is how near to the end of the present visit an item of the list stands.
-func (s *VisitScratch) distance(items []Num) int {
-	for k, i := range s.recent {
-		if slices.Contains(items, i) {
-			return s.far[k]
-		}
-	}
-	return 1 << 20
-}
-
 // near finds the visits that are most like the present one.
 func (x *Visits) near(present []Num, s *VisitScratch) {
-	s.recent, s.far, s.who, s.near = s.recent[:0], s.far[:0], s.who[:0], s.near[:0]
+	s.recent, s.far, s.who, s.near, s.nearby = s.recent[:0], s.far[:0], s.who[:0], s.near[:0], s.nearby[:0]
 	s.met.reset()
 	present = present[max(len(present)-x.o.LastItems, 0):]
 	for k := range present {
@@ -86,11 +78,11 @@ func (x *Visits) near(present []Num, s *VisitScratch) {
 		}
 	}
 	for k, i := range s.recent {
-		x.walk(i, float64(len(present)-s.far[k]+1)/float64(len(s.recent)), s)
+		x.walk(i, float64(len(present)-s.far[k]+1)/float64(len(s.recent)), s.far[k], s)
 	}
 	for k, v := range s.who {
-		if v != nil {
-			s.near = append(s.near, likeVisit{v, s.met.values[k]})
+		if v != nil && !v.full {
+			s.near = append(s.near, likeVisit{v, s.met.values[k], s.nearby[k]})
 		}
 	}
 	slices.SortFunc(s.near, func(a, b likeVisit) int {
@@ -104,8 +96,8 @@ func (x *Visits) near(present []Num, s *VisitScratch) {
 	s.near = s.near[:min(len(s.near), x.o.Neighbours)]
 }
 
-// walk adds d to the visits that an item remembers.
-func (x *Visits) walk(i Num, d float64, s *VisitScratch) {
+// walk adds d to the visits that an item remembers; far is where the item stands.
+func (x *Visits) walk(i Num, d float64, far int, s *VisitScratch) {
 	l := x.list(i, false)
 	if l == nil {
 		return
@@ -119,12 +111,9 @@ func (x *Visits) walk(i Num, d float64, s *VisitScratch) {
 		number := r.slots[(n-1-k)%len(r.slots)].Load()
 		at, isNew := s.met.at(number)
 		if isNew { // it is looked at as it was met first, however it changes meanwhile
-			s.who = append(s.who, x.get(number))
+			s.who, s.nearby = append(s.who, x.get(number)), append(s.nearby, far)
 		}
-		if v := s.who[at]; v == nil || !slices.Contains(v.items, i) { // dropped, or its number was given again
-			continue
-		}
-		s.met.values[at] += d
+		s.met.values[at] += d // of one that is gone it does not matter
 	}
 }
 
@@ -132,15 +121,19 @@ func (x *Visits) walk(i Num, d float64, s *VisitScratch) {
 // the one that most do. It speaks of the question that Near answered last.
 func (s *VisitScratch) Why(item Num) (with Num, visits int) {
 	with = None
-	for _, i := range s.recent {
-		n := 0
-		for k := range s.near {
-			if i != item && slices.Contains(s.near[k].items, item) && slices.Contains(s.near[k].items, i) {
-				n++
+	s.counts = append(s.counts[:0], make([]int, len(s.recent))...)
+	for k := range s.near {
+		if items := s.near[k].items; slices.Contains(items, item) {
+			for j, i := range s.recent {
+				if i != item && slices.Contains(items, i) {
+					s.counts[j]++
+				}
 			}
 		}
+	}
+	for j, n := range s.counts {
 		if n > visits {
-			with, visits = i, n
+			with, visits = s.recent[j], n
 		}
 	}
 	return with, visits
