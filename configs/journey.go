@@ -89,11 +89,11 @@ type Recommend struct {
 	By      string   `json:"by,omitempty" jsonschema:"enum=hybrid,enum=together" jsonschema_description:"What this journey's recommendations go by (items.recommend of the shop)."`
 
 	InStock     string  `json:"in_stock,omitempty" jsonschema:"enum=no,enum=yes" jsonschema_description:"Leaves out what the catalogue says is out of stock (no)."`
-	PriceMin    float64 `json:"price_min,omitempty" jsonschema:"minimum=0,maximum=1000000000" jsonschema_description:"Lowest price, in the currency of the products (none)."`
-	PriceMax    float64 `json:"price_max,omitempty" jsonschema:"minimum=0,maximum=1000000000" jsonschema_description:"Highest price, in the currency of the products (none)."`
+	PriceMin    int     `json:"price_min,omitempty" jsonschema:"minimum=1,maximum=1000000000" jsonschema_description:"Lowest price, in whole units of the currency of the products (none)."`
+	PriceMax    int     `json:"price_max,omitempty" jsonschema:"minimum=1,maximum=1000000000" jsonschema_description:"Highest price, in whole units of the currency of the products (none)."`
 	PerBrand    int     `json:"per_brand,omitempty" jsonschema:"minimum=1,maximum=12" jsonschema_description:"How many products of one brand (any number)."`
 	PerCategory int     `json:"per_category,omitempty" jsonschema:"minimum=1,maximum=12" jsonschema_description:"How many products of one category (any number)."`
-	Diversity   float64 `json:"diversity,omitempty" jsonschema:"minimum=0,maximum=0.9" jsonschema_description:"How much likeness to what is already shown counts against a product, from 0 to 0.9 (0)."`
+	Diversity   Percent `json:"diversity,omitempty" jsonschema_description:"How much likeness to what is already shown counts against a product, such as 30% (0%)."`
 }
 
 // Send says how a mail leaves.

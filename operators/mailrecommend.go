@@ -68,11 +68,11 @@ func mailQuery(j *Journey, d *event.Decision, p *profile.Person, now int64) reco
 		currency = p.Currency
 	}
 	q.Rules = recommend.LiveRules{
-		InStock: said.InStock == "yes", PriceMin: minor(said.PriceMin, currency), PriceMax: minor(said.PriceMax, currency),
+		InStock: said.InStock == "yes", PriceMin: minor(float64(said.PriceMin), currency), PriceMax: minor(float64(said.PriceMax), currency),
 		PerBrand: said.PerBrand, PerCategory: said.PerCategory,
 	}
 	if said.Diversity > 0 {
-		q.Rules.Diversity = 1 - said.Diversity
+		q.Rules.Diversity = max(1-float64(said.Diversity), 0.1)
 	}
 	return q
 }
