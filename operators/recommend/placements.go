@@ -226,8 +226,8 @@ type savedPlacements struct {
 }
 
 type savedShown struct {
-	Mail uint64 `json:"m"`
-	*shown
+	Mail  uint64 `json:"m"`
+	Shown *shown `json:"s"`
 }
 
 // placementsVersion is the version of the stored form.
@@ -279,10 +279,10 @@ func (p *Placements) Load(b []byte) error {
 	clear(p.shown)
 	p.queue = p.queue[:0]
 	for _, m := range s.Shown[max(0, len(s.Shown)-p.o.Shown):] {
-		if m.shown == nil || len(m.Items) > shownMost || p.shown[m.Mail] != nil {
+		if m.Shown == nil || len(m.Shown.Items) > shownMost || p.shown[m.Mail] != nil {
 			continue
 		}
-		p.shown[m.Mail] = m.shown
+		p.shown[m.Mail] = m.Shown
 		p.queue = append(p.queue, m.Mail)
 	}
 	p.dirty = false

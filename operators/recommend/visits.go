@@ -146,8 +146,9 @@ func (x *Visits) Click(who uint64, i Num, at int64) bool {
 }
 
 // chainMost is how many visits of a person are looked through for the one that a click
-// belongs to: what comes later than that many visits opens one of its own.
-const chainMost = 8
+// belongs to: what comes later than that many visits opens one of its own. It is more than
+// Visited finds in a person's picture, which is read again when something was lost.
+const chainMost = 32
 
 func (x *Visits) click(who uint64, i Num, at int64) bool {
 	x.newest = max(x.newest, at)
