@@ -32,9 +32,9 @@ type features [liveFeatures]float32
 // shippedWeights are those before anything is learned; docs/accuracy.md says where they
 // come from.
 var shippedWeights = [liveFeatures]float64{
-	liveTogether * 2: 1.0, liveTogether*2 + 1: 1.0,
-	liveVisits * 2: 2.0, liveVisits*2 + 1: 1.5,
-	liveContent * 2: 0.4, liveContent*2 + 1: 0.3,
+	liveTogether * 2: 0.5, liveTogether*2 + 1: 0.5,
+	liveVisits * 2: 2.0, liveVisits*2 + 1: 1.4,
+	liveContent * 2: 0.3, liveContent*2 + 1: 0.2,
 	livePopular * 2: 0.1, livePopular*2 + 1: 0.2,
 }
 
