@@ -64,10 +64,10 @@ takes. The parts are run with records in memory: neither disk nor log is measure
 // printGrowth writes the table.
 func printGrowth(cmd *cobra.Command, rows []bench.GrowthRow) error {
 	t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(t, "\nitems\tpeople\tevents\tB an item in memory\tB a visit\tvisits kept\tB an item stored\tB a person stored\tevent, state µs\tevent, live µs\tquestion p50 ms\tp99 ms\t\n")
+	fmt.Fprint(t, "\nitems\tpeople\tevents\tB an item in memory\tB a visit\tvisits kept\tB an item stored\tB a person stored\tevent, state µs\tevent, live µs\tquestion, CPU µs\tp50 ms\tp99 ms\t\n")
 	for _, r := range rows {
-		fmt.Fprintf(t, "%d\t%d\t%d\t%.0f\t%.0f\t%d\t%.0f\t%.0f\t%.2f\t%.2f\t%.3f\t%.3f\t\n", r.Items, r.People, r.Events,
-			r.ItemBytes, r.VisitBytes, r.Visits, r.ItemRecord, r.PersonBytes, r.State, r.Live, r.P50, r.P99)
+		fmt.Fprintf(t, "%d\t%d\t%d\t%.0f\t%.0f\t%d\t%.0f\t%.0f\t%.2f\t%.2f\t%.0f\t%.3f\t%.3f\t\n", r.Items, r.People, r.Events,
+			r.ItemBytes, r.VisitBytes, r.Visits, r.ItemRecord, r.PersonBytes, r.State, r.Live, r.Question, r.P50, r.P99)
 	}
 	if err := t.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)

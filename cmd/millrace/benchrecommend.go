@@ -15,11 +15,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"millrace/bench"
 	"millrace/operators/event"
 )
 
@@ -36,6 +36,7 @@ type recommendResult struct {
 	Fill     float64 `json:"fill_seconds"`
 	Asked    int     `json:"asked"`
 	Failed   int     `json:"failed"`               // no answer, or neither 200 nor 404
+	Failure  string  `json:"failure,omitempty"`    // the first one
 	Rate     float64 `json:"rate"`                 // answers a second
 	P50      float64 `json:"p50_ms"`               // from when a question was due, so that waiting counts
 	P99      float64 `json:"p99_ms"`               //
@@ -142,9 +143,9 @@ func (b *recommendBench) run(ctx context.Context) (r recommendResult, err error)
 	for k := range questions {
 		questions[k] = "http://" + a.listeners["console"].Addr().String() + "/api/recommend?n=20&session=" + strings.Join(visit(), ",")
 	}
-	before := processorTime()
+	before := bench.ProcessorTime()
 	b.ask(ctx, questions, &r)
-	r.CPU = (processorTime() - before).Seconds() * 1000 / float64(r.Asked)
+	r.CPU = (bench.ProcessorTime() - before).Seconds() * 1000 / float64(r.Asked)
 	return r, ctx.Err()
 }
 
@@ -186,15 +187,6 @@ func (b *recommendBench) fill(ctx context.Context, a *app, visit func() []string
 	}
 }
 
-// processorTime is what this program has taken so far.
-func processorTime() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
 // askers is how many connections there are: at 1,000 a second each has 64 ms.
 const askers = 64
 
@@ -205,6 +197,7 @@ func (b *recommendBench) ask(ctx context.Context, questions []string, r *recomme
 	defer client.CloseIdleConnections()
 	took, shown := make([]time.Duration, total), make([]int, total)
 	var next, failed atomic.Int64
+	var once sync.Once
 	var wg sync.WaitGroup
 	began := time.Now()
 	for range askers {
@@ -223,6 +216,7 @@ func (b *recommendBench) ask(ctx context.Context, questions []string, r *recomme
 				n, err := askOnce(ctx, client, questions[k%len(questions)])
 				if err != nil {
 					failed.Add(1)
+					once.Do(func() { r.Failure = err.Error() })
 				}
 				took[k], shown[k] = time.Since(due), n
 			}
