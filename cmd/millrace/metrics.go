@@ -44,6 +44,7 @@ func newMetrics(a *app) *collector {
 	m.activations()
 	m.segments()
 	m.memory()
+	m.liveRecommend()
 	return m
 }
 
