@@ -107,15 +107,15 @@ func (t *Tone) ask(a Asked) {
 	if slices.ContainsFunc(t.Asked, func(b Asked) bool { return b.Text == a.Text }) {
 		return
 	}
-	i, _ := slices.BinarySearchFunc(t.Asked, a, compareAsked)
+	i, _ := slices.BinarySearchFunc(t.Asked, a, CompareAsked)
 	t.Asked = slices.Insert(t.Asked, i, a)
 	if len(t.Asked) > askedMax {
 		t.Asked = t.Asked[:askedMax]
 	}
 }
 
-// compareAsked orders the least certain first, then the newest.
-func compareAsked(a, b Asked) int {
+// CompareAsked orders the least certain first, then the newest.
+func CompareAsked(a, b Asked) int {
 	return cmp.Or(cmp.Compare(magnitude(a.Score), magnitude(b.Score)), cmp.Compare(b.At, a.At), strings.Compare(a.Text, b.Text))
 }
 
@@ -217,7 +217,7 @@ func (t *Tone) DecodeFrom(b []byte) error {
 		t.sum, t.weight = r.finite(-1e15, 1e15), r.finite(math.SmallestNonzeroFloat64, 1e12)
 		for i := range r.within(0, askedMax, r.uvarint()) {
 			a := Asked{Text: r.text(AskedTextMax), Score: int(r.score()), At: r.varint()}
-			if i > 0 && compareAsked(t.Asked[i-1], a) >= 0 {
+			if i > 0 && CompareAsked(t.Asked[i-1], a) >= 0 {
 				r.fail("texts out of order")
 			}
 			if r.err != nil {

@@ -144,6 +144,16 @@ func New(o Options) *Triggers {
 	return t
 }
 
+// Pipelines are the names of the pipelines that have rules, sorted.
+func (t *Triggers) Pipelines() []string {
+	var names []string
+	for i := range t.rules {
+		names = append(names, t.rules[i].Pipeline)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 func (t *Triggers) rule(name string) *Rule {
 	for i := range t.rules {
 		if t.rules[i].name() == name {
