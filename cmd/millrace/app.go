@@ -96,6 +96,7 @@ type app struct {
 	gateway     *stream.Gateway
 	console     *console.Console
 	segments    segmentSizes
+	tones       *operators.ToneWatch
 	metering    *metering // figures of the experiments
 	registry    *registry
 	letterTypes letterTypes

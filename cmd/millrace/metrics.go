@@ -43,6 +43,7 @@ func newMetrics(a *app) *collector {
 	m.experiments()
 	m.activations()
 	m.segments()
+	m.tones()
 	return m
 }
 

@@ -95,8 +95,15 @@ func (r *Registry) Add(file []byte, card Card) (Card, error) {
 	if err != nil {
 		return Card{}, err
 	}
+	card.Config = m.config
+	return r.AddFile(file, card)
+}
+
+// AddFile is Add for a model of another kind than those of this package: whoever calls it
+// has checked the file.
+func (r *Registry) AddFile(file []byte, card Card) (Card, error) {
 	sum := sha256.Sum256(file)
-	card.Version, card.SHA256, card.Bytes, card.Config = VersionOf(card.Name, file), hex.EncodeToString(sum[:]), len(file), m.config
+	card.Version, card.SHA256, card.Bytes = VersionOf(card.Name, file), hex.EncodeToString(sum[:]), len(file)
 	place, err := r.place(card.Name, card.Version)
 	if err != nil {
 		return Card{}, err
