@@ -9,10 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
-
-	"github.com/nats-io/nats-server/v2/server/ats"
 
 	"millrace/configs"
 	"millrace/engine"
@@ -301,9 +298,7 @@ func TestListenerFollowsUp(t *testing.T) {
 // The whole way, in virtual time: a mail leaves, its reader answers in anger, which is seen
 // per campaign, and what was decided meanwhile is not sent.
 func TestListenerWorld(t *testing.T) {
-	ats.Register()
-	defer ats.Unregister()
-	synctest.Test(t, func(t *testing.T) {
+	enginetest.Bubble(t, func(t *testing.T) {
 		set := fieldsSet(t, strings.Replace(toneSection, "7d", "24h", 1), "cart.items > 0")
 		all, err := operators.Journeys(set, nil, true)
 		if err != nil {

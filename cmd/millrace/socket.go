@@ -116,6 +116,7 @@ func (a *app) socketHandler() http.Handler {
 	a.stateAnswers(mux)
 	a.experimentAnswers(mux)
 	a.segmentAnswers(mux)
+	a.labelAnswers(mux)
 	return mux
 }
 

@@ -18,7 +18,7 @@ func TestShipped(t *testing.T) {
 	}
 	c := m.Card()
 	if c.Corpus != hash || c.Examples != len(examples) || c.Kind != DefaultKind || c.Seed != ShippedSeed {
-		t.Fatalf("the shipped model is %+v; the corpus is %s of %d texts: make it again with millrace model train sentiment --shipped --out", c, hash, len(examples))
+		t.Fatalf("the shipped model is %+v; the corpus is %s of %d texts: make it again with millrace model train sentiment --no-labels --out", c, hash, len(examples))
 	}
 	again, err := Train(t.Context(), examples, Options{Seed: ShippedSeed, Corpus: hash})
 	if err != nil {
