@@ -144,7 +144,7 @@ its calibration as it is. The shipped model was made with --no-labels and --out.
 				err = writeFile(out, raw)
 				card.Version = lstm.VersionOf(sentimentName, raw)
 			} else {
-				card, err = lstm.NewRegistry(filepath.Join(t.dir, modelsDir)).AddFile(raw, card)
+				card, err = toneModels(lstm.NewRegistry(filepath.Join(t.dir, modelsDir))).AddFile(raw, card)
 			}
 			if err != nil {
 				return err

@@ -60,6 +60,14 @@ func shippedToneCard() (lstm.Card, []byte, error) {
 	}, file, nil
 }
 
+// toneModels is the registry as that of models of tone.
+func toneModels(r *lstm.Registry) *lstm.Registry {
+	return r.Of(func(file []byte) error {
+		_, err := sentiment.Decode(file)
+		return err
+	})
+}
+
 // loadTone returns a version of the registry, or the shipped one.
 func loadTone(r *lstm.Registry, version string) (lstm.Card, []byte, error) {
 	if version == shippedWord {
@@ -118,25 +126,22 @@ func listTone(cmd *cobra.Command, r *lstm.Registry, asJSON bool) error {
 }
 
 func promoteTone(cmd *cobra.Command, r *lstm.Registry, asked string) error {
-	card, file, err := loadTone(r, asked)
+	card, _, err := loadTone(r, asked)
 	if err != nil {
-		return err
-	}
-	if _, err := sentiment.Decode(file); err != nil { // what the checksum cannot know
 		return err
 	}
 	version := card.Version
 	if asked == shippedWord {
 		version = ""
 	}
-	if err := r.Promote(sentimentName, version, time.Now().UTC()); err != nil {
+	if err := toneModels(r).Promote(sentimentName, version, time.Now().UTC()); err != nil {
 		return notFoundModel(err)
 	}
 	return saysTone(cmd, card.Version)
 }
 
 func rollbackTone(cmd *cobra.Command, r *lstm.Registry) error {
-	version, err := r.Rollback(sentimentName, time.Now().UTC())
+	version, err := toneModels(r).Rollback(sentimentName, time.Now().UTC())
 	if err != nil {
 		return notFoundModel(err)
 	}
