@@ -27,36 +27,30 @@ type toneTraining struct {
 	options  sentiment.Options
 }
 
-// rows are the texts to learn, the shop's own behind those of the project.
-func (t *toneTraining) rows() (all []accuracy.SentimentRow, own int, err error) {
+// examples are the texts to learn: those of the project, and the shop's own.
+func (t *toneTraining) examples() (shipped []sentiment.Example, own []accuracy.SentimentRow, err error) {
 	if !t.noCorpus {
-		examples, hash, err := sentiment.Corpus()
-		if err != nil {
-			return nil, 0, err
-		}
-		t.options.Corpus = hash
-		for _, e := range examples {
-			all = append(all, accuracy.SentimentRow{Text: e.Doc.Text(), Positive: e.Positive})
+		if shipped, t.options.Corpus, err = sentiment.Corpus(); err != nil {
+			return nil, nil, err
 		}
 	}
-	shipped := len(all)
 	if t.data != "" {
 		sets, err := accuracy.ReadSentiment(filepath.Dir(t.data), []string{t.data})
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
 		for _, s := range sets {
-			all = append(all, s.Rows...)
+			own = append(own, s.Rows...)
 		}
 	}
 	if !t.noLabels {
 		labels, err := t.readLabels()
 		if err != nil {
-			return nil, 0, err
+			return nil, nil, err
 		}
-		all = append(all, labels...)
+		own = append(own, labels...)
 	}
-	return all, len(all) - shipped, nil
+	return shipped, own, nil
 }
 
 // learn takes the labels into a model that there is, one at a time.
@@ -66,14 +60,14 @@ func (t *toneTraining) learn() (*sentiment.Model, int, error) {
 		return nil, 0, err
 	}
 	t.noCorpus = true
-	rows, own, err := t.rows()
+	_, own, err := t.examples()
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, e := range accuracy.Examples(rows) {
+	for _, e := range accuracy.Examples(own) {
 		m.Learn(e)
 	}
-	return m, own, nil
+	return m, len(own), nil
 }
 
 // measureFolds is how many parts a training set is judged on in turn.
@@ -90,20 +84,21 @@ func (t *toneTraining) train(ctx context.Context, progress func(done, total int)
 		card.Data = fmt.Sprintf("%s and %d labels of the shop, one at a time", t.from, own)
 		return m, card, err
 	}
-	rows, own, err := t.rows()
+	all, own, err := t.examples()
 	if err != nil {
 		return nil, card, err
 	}
-	t.options.Labels, t.options.Progress = own, progress
-	card.Data, card.Corpus = fmt.Sprintf("%d texts, %d of them the shop's own", len(rows), own), t.options.Corpus
-	m, err := sentiment.Train(ctx, accuracy.Examples(rows), t.options)
+	all = append(all, accuracy.Examples(own)...)
+	t.options.Labels, t.options.Progress = len(own), progress
+	card.Data, card.Corpus = fmt.Sprintf("%d texts, %d of them the shop's own", len(all), len(own)), t.options.Corpus
+	m, err := sentiment.Train(ctx, all, t.options)
 	if err != nil {
 		return nil, card, err
 	}
-	if own == 0 {
+	if len(own) == 0 {
 		return m, card, nil // the corpus repeats itself: to judge by it would flatter
 	}
-	score, err := accuracy.EvaluateSentiment(ctx, accuracy.SentimentSet{Name: "own", Rows: rows[len(rows)-own:], Folds: measureFolds}, t.options, nil)
+	score, err := accuracy.EvaluateSentiment(ctx, accuracy.SentimentSet{Name: "own", Rows: own, Folds: measureFolds}, t.options, nil)
 	if err == nil { // too few of a class for that is no error
 		card.Metrics["own_accuracy"], card.Metrics["own_ece"] = score.Accuracy, score.ECE
 	}
@@ -119,7 +114,8 @@ func newModelTrainSentiment() *cobra.Command {
 		Long: `Sentiment learns the corpus that is shipped, the labels that "millrace label" took, and
 --data, and puts the model into the registry of --data-dir; "millrace model promote" puts it
 in use. With --from it takes the labels into a model that there is, one at a time, and leaves
-its calibration as it is. The shipped model was made with --no-labels and --out.`,
+its calibration as it is. The shipped model was made with
+--no-labels --kind logistic --cost 10 --out.`,
 		Example: `  millrace model train sentiment
   millrace model train sentiment --data reviews.csv --kind full`,
 		Args: noArgs,
@@ -165,6 +161,6 @@ its calibration as it is. The shipped model was made with --no-labels and --out.
 	f.StringVarP(&out, "out", "o", "", "file to write, instead of the registry")
 	f.StringVar(&kind, "kind", kind, "bayes, logistic, lstm, ensemble or full")
 	f.Float64Var(&t.options.Cost, "cost", 0, "weight of an error of the logistic regression against large weights (default: 1)")
-	f.Uint64Var(&t.options.Seed, "seed", sentiment.ShippedSeed, "seed of the training")
+	f.Uint64Var(&t.options.Seed, "seed", sentiment.ShippedOptions().Seed, "seed of the training")
 	return cmd
 }
