@@ -25,7 +25,7 @@ func (m *Mailer) compose(ctx context.Context, v *engine.View, d *event.Decision,
 	if err := m.remember(v, d, req); err != nil {
 		return event.Draft{}, nil, err
 	}
-	if err := m.mood(v, d, p, req); err != nil {
+	if err := m.Mood(v, d, p, req); err != nil {
 		return event.Draft{}, nil, err
 	}
 	if m.o.Stock != nil && len(d.Items) > 0 {

@@ -15,7 +15,9 @@ import (
 	"millrace/engine"
 	"millrace/engine/enginetest"
 	"millrace/operators"
+	"millrace/operators/content"
 	"millrace/operators/event"
+	"millrace/operators/experiment"
 	"millrace/operators/sentiment"
 )
 
@@ -350,4 +352,71 @@ func TestListenerWorld(t *testing.T) {
 			t.Fatalf("got %+v", d)
 		}
 	})
+}
+
+// Experiments hear how those speak whom they mailed.
+func TestListenerExperiment(t *testing.T) {
+	set := fieldsSet(t, toneSection+"holdout: 1%\n", "cart.items > 0")
+	store, s := memoryStore(t), newSpeech()
+	s.identify("ann")
+	s.cart(time.Minute, "ann", "c")
+	for range 2 {
+		s.say(3*time.Hour, "eve", "Product Viewed", `"product_id":"mug"`)
+	}
+	id := ""
+	fieldsRun(t, set, store, s.Log, nil, func(p *operators.Pipeline, v *engine.View) {
+		all, err := p.Decisions(v, "ann")
+		if err != nil || len(all) != 1 || all[0].Outcome != event.Pending {
+			t.Fatalf("got %+v, %v", all, err)
+		}
+		id = all[0].ID
+	})
+	s.say(time.Hour, "ann", "Email Replied", fmt.Sprintf(`"email_id":%q,"body":%q`, id, angry))
+	s.say(time.Hour, "ann", "Product Reviewed", fmt.Sprintf(`"product_id":"mug","review_body":%q`, happy))
+	s.say(time.Hour, "eve", "Service Message Received", fmt.Sprintf(`"body":%q`, angry)) // was never mailed
+	fieldsRun(t, set, store, s.Log, nil, func(p *operators.Pipeline, v *engine.View) {
+		tone, err := p.Tone(v, "ann")
+		if err != nil || tone.Texts != 2 {
+			t.Fatalf("got %+v, %v", tone, err)
+		}
+		figures, err := p.Figures(v)
+		if err != nil || len(figures) != 1 {
+			t.Fatalf("got %+v, %v", figures, err)
+		}
+		sum := int64(0)
+		for i := range figures[0].Arms {
+			if m := figures[0].Arms[i].Metric(experiment.OutcomeTone); m != nil {
+				sum += m.Sum
+			}
+		}
+		if first := sum - int64(tone.Last); first > -600 || first < -1000 || tone.Last < 600 {
+			t.Errorf("the experiment heard %d in all; the last text was %d", sum, tone.Last)
+		}
+	})
+}
+
+// Whoever has spoken badly of late gets calm lines, and whoever praises playful ones.
+func TestListenerPicksTone(t *testing.T) {
+	f := func(text string, times int, want content.Tone) {
+		t.Helper()
+		set := fieldsSet(t, strings.Replace(toneSection, "7d", "0s", 1), "cart.items > 0")
+		s := newSpeech()
+		s.identify("ann")
+		for range times {
+			s.say(time.Second, "ann", "Service Message Received", fmt.Sprintf(`"body":%q`, text))
+		}
+		fieldsRun(t, set, memoryStore(t), s.Log, nil, func(p *operators.Pipeline, v *engine.View) {
+			req := content.Request{}
+			if err := operators.NewMailer(p, nil, operators.SendOptions{}).Mood(v, &event.Decision{Person: pseudonyms(t).Person("ann")}, nil, &req); err != nil {
+				t.Fatal(err)
+			}
+			if req.Tone != want || (req.Mood == 0) != (times == 0) {
+				t.Errorf("%d times %q: got %q at %.2f, want %q", times, text, req.Tone, req.Mood, want)
+			}
+		})
+	}
+	f("", 0, content.AnyTone)
+	f(angry, 1, content.Calm)
+	f("It is a kettle", 1, content.AnyTone)
+	f(happy, 4, content.Playful)
 }

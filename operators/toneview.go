@@ -17,7 +17,7 @@ import (
 
 // This file answers how people have spoken, from the committed state.
 
-// Tones is how a mail speaks to whom: beyond these means of the person's own words.
+// Beyond these means of the person's own words a mail speaks in another tone.
 const (
 	calmBelow    = -0.15 // one bad text, or several cool ones
 	playfulAbove = 0.6   // several that praise
@@ -42,8 +42,8 @@ func (p *Pipeline) heldBack(v *engine.View, person string, d *event.Decision) (s
 	return p.listener.held(&t, now), nil
 }
 
-// mood sets how a mail to a person speaks.
-func (m *Mailer) mood(v *engine.View, d *event.Decision, p *profile.Person, req *content.Request) error {
+// Mood sets how a mail to a person speaks, by how the person has spoken.
+func (m *Mailer) Mood(v *engine.View, d *event.Decision, p *profile.Person, req *content.Request) error {
 	l := m.pipeline.listener
 	if m.o.Tone != nil {
 		req.Tone = m.o.Tone(p)

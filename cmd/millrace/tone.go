@@ -3,11 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"millrace/configs"
 	"millrace/console"
 	"millrace/operators"
+	"millrace/operators/experiment"
 	"millrace/operators/lstm"
 	"millrace/operators/sentiment"
 )
@@ -115,4 +119,36 @@ func (c consoleTone) Tone(context.Context) (console.TonePicture, error) {
 		out.Campaigns = append(out.Campaigns, t)
 	}
 	return out, nil
+}
+
+// shownReport is a report, and how people spoke of the journeys that it is about.
+type shownReport struct {
+	*experiment.Report
+	Tone []operators.CampaignTone `json:"tone,omitempty"`
+}
+
+// toneOf is how people spoke of the journeys of an experiment.
+func (a *app) toneOf(name string) ([]operators.CampaignTone, error) {
+	now := a.acts.current()
+	all, err := viewed(a, now.pipeline.Campaigns)
+	out := []operators.CampaignTone{}
+	for _, j := range now.journeys {
+		i := slices.IndexFunc(all, func(c operators.CampaignTone) bool { return c.Campaign == j.Rule.Pipeline })
+		if i >= 0 && j.Experiment != nil && j.Experiment.Name == name {
+			out = append(out, all[i])
+		}
+	}
+	return out, err
+}
+
+// toneLines is how many days are printed of a journey.
+const toneLines = 14
+
+func toneText(w io.Writer, all []operators.CampaignTone) {
+	for _, c := range all {
+		fmt.Fprintf(w, "\ntone of what people write about %s, -1 to 1\n", c.Campaign)
+		for _, d := range c.Days[max(0, len(c.Days)-toneLines):] {
+			fmt.Fprintf(w, "  %s  %+.2f of %d, %d bad\n", time.Unix(d.Day*24*60*60, 0).UTC().Format(time.DateOnly), d.Mean(), d.Texts, d.Bad)
+		}
+	}
 }

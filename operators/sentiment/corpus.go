@@ -41,12 +41,16 @@ func Corpus() ([]Example, string, error) {
 			switch mark {
 			case "#", "":
 				continue
-			case "+", "-":
+			case "+", "-", "=":
 			default:
-				return nil, "", fmt.Errorf("sentiment: %s:%d: begins with %q, want + or -", name, i+1, mark)
+				return nil, "", fmt.Errorf("sentiment: %s:%d: begins with %q, want +, - or =", name, i+1, mark)
 			}
 			for _, text := range spell(pattern, spellings) {
-				all = append(all, Example{Doc: NewDoc(text), Positive: mark == "+", Group: name + ":" + strconv.Itoa(i)})
+				e := Example{Doc: NewDoc(text), Positive: mark == "+", Group: name + ":" + strconv.Itoa(i)}
+				all = append(all, e)
+				if e.Positive = true; mark == "=" { // as often one as the other
+					all = append(all, e)
+				}
 			}
 		}
 	}
