@@ -42,6 +42,8 @@ type Options struct {
 	Pace    *profile.PaceOptions
 	Exclude recommend.Exclude // what recommendations leave out, unless their journey says otherwise
 	Never   []string          // product ids that are never recommended
+	// Listening is how the shop hears what people write; nil: it does not, which costs nothing.
+	Listening *Listening
 	// Experiments are what runs, by pipeline; see Experiments.
 	Experiments map[string]*experiment.Running
 	// Then is what journeys do beside mailing, by pipeline; see Thens.
@@ -78,6 +80,7 @@ type Pipeline struct {
 	segments    *Segments
 	models      *PeopleModels
 	pace        *profile.PaceKeeper // nil when nobody is too fast
+	listener    *listener           // nil when nobody listens
 	address     *addressBook
 	trigger     *trigger.Operator
 	experiments experiments
@@ -135,10 +138,12 @@ func Build(o Options) *Pipeline {
 	p.addPace(&o)
 	p.segments, p.models = o.Segments, o.Models
 	p.addFields(&o)
+	p.addListener(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
 	p.trigger.Dropped = &p.Counters.Waits
 	p.useFields()
+	p.useListener()
 	if p.thens = o.Then; len(p.thens) > 0 {
 		p.trigger.Notify = p.notify
 	}

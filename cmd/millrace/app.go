@@ -98,6 +98,7 @@ type app struct {
 	segments    segmentSizes
 	stored      storedSizes
 	fills       backfill
+	tones       *operators.ToneWatch
 	metering    *metering // figures of the experiments
 	uplifts     uplifts
 	registry    *registry

@@ -15,6 +15,7 @@ import (
 
 	"millrace/operators/content"
 	"millrace/operators/event"
+	"millrace/operators/sentiment"
 )
 
 // money is an amount as shown on the command line.
@@ -103,6 +104,12 @@ func (p *profileView) text(w io.Writer) {
 		fmt.Fprintf(w, "\ngroup %q, RFM %s, churn %.2f, next order within %.0f days\n", x.Cluster, cmp.Or(x.RFM, "none"), x.Churn, x.NextOrderDays)
 		if x.Uplift != nil {
 			fmt.Fprintf(w, "a mail adds %+.4g to %s\n", *x.Uplift, x.UpliftGoal)
+		}
+	}
+	if x := p.Tone; x != nil {
+		fmt.Fprintf(w, "\ntone %+.2f of %d texts, %d bad; last %+.2f on %s by %s\n", x.Tone, x.Texts, x.Bad, float64(x.Last)/sentiment.ScoreMax, stamp(when(x.LastAt)), x.Model)
+		if x.HeldUntil > 0 {
+			fmt.Fprintf(w, "held back after a bad experience until %s\n", stamp(when(x.HeldUntil)))
 		}
 	}
 	weights(w, "categories", p.Categories)
