@@ -42,6 +42,8 @@ const (
 	WishlistRemoved
 	EmailSent
 	EmailDeferred
+	EmailReplied
+	MessageReceived
 	ProductUpserted // the catalogue says what a product is, costs, and how many are left
 	KindCount       // the number of kinds, not a kind
 )
@@ -139,7 +141,7 @@ type Event struct {
 	Products    []Product
 	Query       string // Products Searched
 	Rating      float64
-	Review      string // body of Product Reviewed
+	Review      string // what the person wrote: body of Product Reviewed, of a reply or of a message
 	Traits      Traits
 	Mailing     Mailing
 	Listing     *Listing // Product Upserted: what the catalogue says beside Products[0]; nil otherwise

@@ -187,6 +187,9 @@ const (
 	fSearchTerm
 	fRating
 	fReview
+	fBody
+	fText
+	fMessage
 	fEmailID
 	fCampaignID
 	fLinkURL
@@ -240,6 +243,12 @@ func propertyField(key string) uint8 {
 		return fRating
 	case "review_body":
 		return fReview
+	case "body":
+		return fBody
+	case "text":
+		return fText
+	case "message":
+		return fMessage
 	}
 	if id := listingField(key); id != none {
 		return id
