@@ -41,8 +41,14 @@ func (p *Pipeline) suggestions(v *engine.View, q *recommend.LiveQuery) ([]recomm
 		return nil, err
 	}
 	p.exclusions(&q.Query)
-	out := p.recommender.RecommendLive(p.live, q, read, totals)
-	return out, *failed
+	out, err := p.inStock(v, q.Query, func(asked recommend.Query) []recommend.Scored {
+		q.Query = asked
+		return p.recommender.RecommendLive(p.live, q, read, totals)
+	})
+	if err == nil {
+		err = *failed
+	}
+	return out, err
 }
 
 // together answers by what goes together, and heeds the rules.
