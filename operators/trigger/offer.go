@@ -85,11 +85,16 @@ func (t *Triggers) startOffer(s Subject, r *Rule, w Wait, out *Result) {
 	over := func(d event.Decision) bool {
 		return d.ID == id && d.Outcome == event.Skipped && strings.HasPrefix(d.Reason, "cancelled")
 	}
-	if slices.ContainsFunc(st.Records, over) && !slices.ContainsFunc(st.Fired, func(f Fired) bool { return f.Decision == id && f.Counts }) {
+	again := slices.ContainsFunc(st.Records, over)
+	if again && !slices.ContainsFunc(st.Fired, func(f Fired) bool { return f.Decision == id && f.Counts }) {
 		st.Records = slices.DeleteFunc(st.Records, over)
 		st.Fired = slices.DeleteFunc(st.Fired, func(f Fired) bool { return f.Decision == id })
 	}
+	asked := len(out.Timers)
 	t.start(s, r, w, out)
+	if again && len(out.Timers) > asked {
+		out.Timers[asked].Due++ // the timer of the cancelled wait may stand, and finds this one
+	}
 }
 
 // putOffer keeps an offer, the newer of two about one product, and what was told.
