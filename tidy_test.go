@@ -40,6 +40,7 @@ var mayImport = map[string][]string{
 	"operators/lstm":       {},
 	"operators/event":      {"operators/privacy"},
 	"operators/profile":    {"engine", "state", "operators/event"},
+	"operators/catalogue":  {"engine", "state", "operators/event", "operators/profile"},
 	"operators/recommend":  {"engine", "state", "operators/event", "operators/profile"},
 	"operators/trigger":    {"engine", "state", "operators/event", "operators/profile"},
 	"operators/sentiment":  {"engine", "state", "operators/event", "operators/lstm"},

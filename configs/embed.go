@@ -2,7 +2,7 @@ package configs
 
 import "embed"
 
-//go:embed shop.yaml cart-abandonment.yaml post-purchase.yaml browse.yaml win-back.yaml welcome.yaml checkout.yaml review-request.yaml
+//go:embed shop.yaml cart-abandonment.yaml post-purchase.yaml browse.yaml win-back.yaml welcome.yaml checkout.yaml review-request.yaml price-drop.yaml back-in-stock.yaml
 var shipped embed.FS
 
 // Shipped returns the files that come with the program: shop.yaml and one file per

@@ -236,6 +236,7 @@ func (e *Env) values(slots []Value, uses []int) map[string]any {
 // operators fill them; a program with other operators hands in its own.
 func StandardFields() []Field {
 	cart, order, browse := []string{"cart", "checkout"}, []string{"post-purchase", "review-request"}, []string{"browse"}
+	offer := []string{"price-drop", "back-in-stock"}
 	return []Field{
 		{Name: "profile.consent.marketing", Type: Bool, Doc: "may get marketing mail"},
 		{Name: "profile.suppressed", Type: Bool, Doc: "bounced for good, complained or unsubscribed"},
@@ -265,6 +266,9 @@ func StandardFields() []Field {
 		{Name: "order.currency", Type: Text, Doc: `such as "EUR"`, Kinds: order},
 		{Name: "browse.views", Type: Int, Doc: "how often products were looked at without a long pause", Kinds: browse},
 		{Name: "browse.categories", Type: Texts, Doc: "categories of the products that were looked at most", Kinds: browse},
+		{Name: "offer.price", Type: Float, Doc: "what the product costs now", Kinds: offer},
+		{Name: "offer.fell", Type: Float, Doc: "the share by which the price fell, such as 0.2; 0 of a product that is back", Kinds: offer},
+		{Name: "offer.categories", Type: Texts, Doc: "the category of the product", Kinds: offer},
 		{Name: "order.categories", Type: Texts, Doc: "categories of the products in the order", Kinds: order},
 	}
 }

@@ -78,7 +78,7 @@ sned: {id: send, via: smtp/main}
 	}
 	// Output:
 	// cart.yaml:1:1: send: missing, expected the key "send"
-	// cart.yaml:6:16: trigger.start.on[0]: got "Product Aded", expected one of 16 known names (did you mean "Product Added"?)
+	// cart.yaml:6:16: trigger.start.on[0]: got "Product Aded", expected one of 17 known names (did you mean "Product Added"?)
 	// cart.yaml:6:42: trigger.start.when: unknown name "cart.valu" (did you mean "cart.value"?)
 	// cart.yaml:7:9: trigger.wait: got "1 hour", expected a duration such as 30s, 1h or 7d
 	// cart.yaml:8:1: canary: not yet supported: canaries come with reload

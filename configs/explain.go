@@ -22,6 +22,7 @@ func Explain(j *Journey) string {
 		of := map[bool]string{true: "one product", false: "any products"}[v.Of == "product"]
 		say("[%s] The wait begins at look %d at %s, with no pause of more than %s between looks.", t.ID, v.AtLeast, of, spell(v.Pause))
 	}
+	explainWatch(j, say)
 	if len(t.Cancel.On) > 0 {
 		say("[%s] %s in that time ends it without a mail.", t.ID, upper(either(t.Cancel.On)))
 	}
@@ -46,6 +47,9 @@ func Explain(j *Journey) string {
 			without = ", without what that person has bought"
 		}
 		say("[%s] Show %d products that go with %s, by %s%s.", c.ID, r.Count, r.Seed, strings.Join(r.From, ", then "), without)
+	}
+	if c.Require == "in stock" {
+		say("[%s] Leave out what is sold out, and send nothing if nothing else is left.", c.ID)
 	}
 	if len(c.Banned) > 0 {
 		say("[%s] No subject holds one of %d banned words.", c.ID, len(c.Banned))

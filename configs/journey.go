@@ -46,6 +46,8 @@ type Trigger struct {
 type Start struct {
 	On   []string   `json:"on" words:"events" jsonschema:"required" jsonschema_description:"The events that begin the wait."`
 	When *Condition `json:"when,omitempty" jsonschema_description:"They begin it only if this holds."`
+	// Watch is for whom changes of the catalogue count, nil in other journeys.
+	Watch *Watch `json:"watch,omitempty" jsonschema_description:"For whom a change of the catalogue counts, in journeys of kind price-drop and back-in-stock."`
 	// Views is how much must be looked at before the wait begins, nil in other journeys.
 	Views *Views `json:"views,omitempty" jsonschema_description:"How much must be looked at before the wait begins, in journeys of kind browse."`
 }
@@ -73,6 +75,7 @@ type Content struct {
 	Subject   string        `json:"subject" jsonschema:"enum=lstm,enum=fallback" jsonschema_description:"lstm: the model writes the subject; fallback: a written one is used (lstm)."`
 	MaxWait   time.Duration `json:"max_wait" jsonschema_description:"A model slower than this is replaced by the written subject (200ms)."`
 	Recommend *Recommend    `json:"recommend,omitempty" jsonschema_description:"Products shown beside the seed."`
+	Require   string        `json:"require" jsonschema:"enum=in stock,enum=anything" jsonschema_description:"in stock: of what the catalogue says is sold out the mail shows nothing, and is not sent if nothing else is left; anything: it is about what it is about. Mails about orders need nothing in stock unless they say so, all others do."`
 	Banned    []string      `json:"banned" jsonschema:"maxItems=1000" jsonschema_description:"Words and phrases that no subject may hold."`
 	Designs   []Design      `json:"designs,omitempty" jsonschema:"maxItems=12" jsonschema_description:"Layouts that mails may have; each decision gets one of them."`
 	Knowledge *Knowledge    `json:"knowledge,omitempty" jsonschema_description:"What the shop says of itself and its products; mails say no more."`

@@ -43,9 +43,5 @@ var laterValues = map[string]map[string]string{
 		"session":       "visits are part of by: hybrid",
 		"hybrid":        "by: hybrid, or items.recommend of shop.yaml, says so",
 	},
-	"content.kind": {
-		"price-drop":    "changes of the catalogue start no journeys so far",
-		"back-in-stock": "changes of the catalogue start no journeys so far",
-	},
 	"trigger.key": {"order_id": "a wait per order comes later; user_id and cart_id key it"},
 }

@@ -41,7 +41,7 @@ func TestShipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Journeys) != 7 || s.Shop.File != "shop.yaml" {
+	if len(s.Journeys) != 9 || s.Shop.File != "shop.yaml" {
 		t.Fatalf("got %d journeys of %s", len(s.Journeys), s.Shop.File)
 	}
 	cart := s.Journey("cart-abandonment")

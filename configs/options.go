@@ -48,7 +48,7 @@ func (o Options) withDefaults() (Options, error) {
 			"Product Viewed", "Product Added", "Product Removed", "Products Searched", "Cart Viewed", "Checkout Started",
 			"Order Completed", "Order Refunded", "Product Reviewed",
 			"Email Delivered", "Email Opened", "Email Link Clicked", "Email Bounced", "Email Marked as Spam", "Unsubscribed",
-			"Identify",
+			"Identify", "Product Upserted",
 		}
 	}
 	if len(o.Keys) == 0 {
@@ -62,6 +62,8 @@ func (o Options) withDefaults() (Options, error) {
 			{Name: "review-request", Starts: []string{"Order Completed"}},
 			{Name: "browse", Starts: []string{"Product Viewed"}, Cancels: []string{"Product Added", "Checkout Started", "Order Completed"}, Personal: true},
 			{Name: "win-back", Starts: []string{"Order Completed"}, Personal: true},
+			{Name: "price-drop", Starts: []string{"Product Upserted"}, Cancels: []string{"Order Completed"}, Personal: true},
+			{Name: "back-in-stock", Starts: []string{"Product Upserted"}, Cancels: []string{"Order Completed"}, Personal: true},
 			{Name: "welcome", Starts: []string{"Identify"}, Cancels: []string{"Order Completed"}, Personal: true},
 		}
 	}

@@ -30,6 +30,7 @@ func (s *sense) personal(j *Journey, kind Kind) {
 			s.at(s.root.get("trigger", "wait"), "trigger.wait", "", "got %s, expected at least the pause of trigger.start.views, %s", FormatDuration(j.Trigger.Wait), FormatDuration(v.Pause))
 		}
 	}
+	s.watched(j, kind)
 	if !kind.Personal {
 		return
 	}

@@ -40,7 +40,7 @@ type SendOptions struct {
 
 	// Tone picks how a mail to a person speaks, Stock tells how many are left of the main
 	// item (0: unknown) and what it cost before its price fell, and Design picks a layout,
-	// with its probability. All may be nil.
+	// with its probability. All may be nil; the catalogue then tells of Stock.
 	Tone   func(*profile.Person) content.Tone
 	Stock  func(*engine.View, []event.CartItem) (left int, was event.Money)
 	Design func(*event.Decision, []content.Design) (content.Design, float64)
@@ -67,6 +67,9 @@ func NewMailer(p *Pipeline, journeys []Journey, o SendOptions) *Mailer {
 	if m.o.CartURL == nil {
 		m.o.CartURL = func(string) string { return "" }
 	}
+	if m.o.Stock == nil {
+		m.o.Stock = p.stock
+	}
 	if m.o.Step == nil {
 		m.o.Step = func(string) {}
 	}
@@ -91,6 +94,9 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 		owner.capped, err = m.pipeline.heldBack(v, owner.person, &d)
 	}
 	if err != nil {
+		return engine.Again, 0, err
+	}
+	if owner.sold, err = m.shelve(v, &d); err != nil {
 		return engine.Again, 0, err
 	}
 	p, _, err := engine.Read(v, m.pipeline.keeper.Cell, owner.person)
@@ -119,7 +125,10 @@ func (m *Mailer) recheck(d *event.Decision, p *profile.Person, owner ownership, 
 	if d.Flags&event.FromImport != 0 {
 		return m.pipeline.triggers.RecheckReplay(d, p)
 	}
-	return m.pipeline.triggers.Recheck(d, p, now)
+	if reason := m.pipeline.triggers.Recheck(d, p, now); reason != "" {
+		return reason
+	}
+	return owner.sold
 }
 
 // send sends the mail of a decision, unless the re-check finds that it does not hold any

@@ -31,6 +31,9 @@ func (m *Mailer) compose(ctx context.Context, v *engine.View, d *event.Decision,
 	if m.o.Stock != nil && len(d.Items) > 0 {
 		req.Stock, req.Was = m.o.Stock(v, d.Items)
 	}
+	if d.Was > 0 { // what the person saw counts, not what a list says
+		req.Was = d.Was
+	}
 	propensity := 0.0
 	if designs := m.designs(d.Pipeline); len(designs) > 0 {
 		choose := m.o.Design

@@ -50,6 +50,7 @@ type ownership struct {
 	others int    // how many ids were, this one included
 	awaits int    // how many of their states have not arrived
 	capped string // why a decision does not go: another of them outdid it, or a bad experience forbids it
+	sold   string // why a decision does not go about what cannot be had
 }
 
 // owner finds out whose a pseudonym is.

@@ -28,9 +28,10 @@ const subjectRetry = "in.retry"
 type retried struct{ *event.Event }
 
 // late counts an event that is too late, by its source, and answers whether it was set
-// aside. What was imported lies in the past on purpose; feedback counts as of now.
+// aside. What was imported lies in the past on purpose; feedback counts as of now;
+// of the catalogue the newest word holds anyway.
 func (p *Pipeline) late(c *engine.Ctx, e *event.Event) bool {
-	if p.lateness.Allowed <= 0 || e.Person != "" || e.Flags&event.FromImport != 0 {
+	if p.lateness.Allowed <= 0 || e.Person != "" || e.Flags&event.FromImport != 0 || e.Kind == event.ProductUpserted {
 		return false
 	}
 	mark := c.Watermark()

@@ -12,6 +12,7 @@ import (
 
 	"millrace/configs"
 	"millrace/engine"
+	"millrace/operators/catalogue"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
 	"millrace/operators/privacy"
@@ -52,6 +53,8 @@ type Options struct {
 	Late LateOptions
 	// Filling makes a graph that only makes what declared fields would hold; see Filling.
 	Filling bool
+	// Catalogue says what of the catalogue is watched; see Watched.
+	Catalogue catalogue.Options
 	// VisitorTTL is how long what is kept of a visitor stays after his newest event; 0: for ever.
 	VisitorTTL time.Duration
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
@@ -99,6 +102,7 @@ type Pipeline struct {
 	thens       map[string][]configs.Then
 	lateness    LateOptions
 	merger      *merger
+	shelves     shelves
 }
 
 // Build makes the graph: address, visitor and identity, which tell who is meant; person;
@@ -150,6 +154,7 @@ func Build(o Options) *Pipeline {
 	if !o.Filling {
 		p.people.Use("trigger", p.trigger)
 		p.addExperiments(&o)
+		p.addCatalogue(&o)
 		p.people.Use("cooccurrence", toucher)
 		p.addLive(&o)
 	}
@@ -191,6 +196,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.redo(c, v)
 	case *event.Steer:
 		p.steer(c, v)
+	case *event.Offer:
+		p.offer(c, v)
 	case tick: // has moved the watermark; that is all
 		p.Counters.Ticks.Add(1)
 	}
@@ -202,6 +209,12 @@ type tick struct{}
 // route finds out whose event it is. Events of a visitor go through the visitor
 // stage, which knows, or learns from them, who that is.
 func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
+	if e.Kind == event.ProductUpserted { // about no person, whoever is named
+		if p.shelves.upserts != nil { // a graph that fills fields has none
+			p.shelves.upserts.Send(c, e.Products[0].ID, &catalogue.Word{Event: e})
+		}
+		return
+	}
 	person := e.Person
 	if newest := c.Newest(); person != "" && newest > 0 {
 		e.Time = min(e.Time, newest) // feedback on simulated or imported shops must not age their people
@@ -303,6 +316,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 		switch {
 		case r.Event != nil && r.Event.Person != "": // feedback of our own has the wall's time, which need not be the log's
 			dst = append(dst, engine.Unit{Value: r.Event})
+		case r.Event != nil && r.Event.Kind == event.ProductUpserted: // a feed comes once a day: nobody waits for the next
+			dst = append(dst, engine.Unit{Received: r.Event.ReceivedAt, Value: r.Event})
 		case r.Event != nil && m.Subject == subjectRetry: // somebody looked at it: it is never too late
 			dst = append(dst, engine.Unit{Value: retried{r.Event}})
 		case r.Event != nil:
@@ -317,6 +332,8 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 			dst = append(dst, engine.Unit{Value: r.Redo})
 		case r.Steer != nil:
 			dst = append(dst, engine.Unit{Value: r.Steer})
+		case r.Offer != nil:
+			dst = append(dst, engine.Unit{Value: r.Offer})
 		case r.Handover != nil:
 			dst = append(dst, engine.Unit{Value: r.Handover})
 		case r.Clock:

@@ -1,6 +1,7 @@
 package operators
 
 import (
+	"cmp"
 	"strings"
 
 	"millrace/engine"
@@ -62,9 +63,14 @@ type Wait struct {
 	Due      int64
 }
 
-// Item is the committed record of an item.
+// Item is the committed record of an item. What the catalogue says of it holds.
 func (p *Pipeline) Item(v *engine.View, id string) (recommend.Item, bool, error) {
-	return engine.Read(v, p.items.Cell, id)
+	it, known, err := engine.Read(v, p.items.Cell, id)
+	if err != nil {
+		return it, false, err
+	}
+	listed, err := p.overlay(v, id, &it.Facts)
+	return it, known || listed, err
 }
 
 // Neighbours are the items that go with one, surest first.
@@ -91,8 +97,8 @@ func (p *Pipeline) recommendations(v *engine.View, q recommend.Query) ([]recomme
 		return nil, err
 	}
 	p.exclusions(&q)
-	out := p.recommender.Recommend(q, read, totals)
-	return out, *failed
+	out, err := p.inStock(v, q, func(q recommend.Query) []recommend.Scored { return p.recommender.Recommend(q, read, totals) })
+	return out, cmp.Or(err, *failed)
 }
 
 // exclusions leaves out what is never recommended.
@@ -107,6 +113,9 @@ func (p *Pipeline) reader(v *engine.View, q *recommend.Query) (recommend.Reader,
 	var failed error
 	read := func(id string) (*recommend.Item, error) {
 		it, ok, err := engine.Read(v, p.items.Cell, id)
+		if err == nil && !ok { // the catalogue may know it
+			it, ok, err = p.Item(v, id)
+		}
 		if err != nil && failed == nil {
 			failed = err
 		}

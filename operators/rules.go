@@ -109,6 +109,14 @@ func shape(r *trigger.Rule, j *configs.Journey) {
 		if v := j.Trigger.Start.Views; v != nil {
 			r.Views = trigger.Views{AtLeast: v.AtLeast, Product: v.Of == "product", Pause: v.Pause}
 		}
+	case "price-drop", "back-in-stock":
+		r.Kind = trigger.PriceDrop
+		if j.Content.Kind == "back-in-stock" {
+			r.Kind = trigger.BackInStock
+		}
+		if w := j.Trigger.Start.Watch; w != nil {
+			r.AtLeast, r.Within = float64(w.AtLeast), w.Within
+		}
 	case "win-back":
 		r.Kind = trigger.Lapsed
 	case "welcome":
@@ -135,6 +143,10 @@ func fact(name string, f *trigger.Facts, assumed bool) configs.Value {
 		categories = append(categories, f.Items[i].Category)
 	}
 	switch name {
+	case "offer.price":
+		return configs.FloatValue(major(f.Value, f.Currency))
+	case "offer.fell":
+		return configs.FloatValue(max(0, ratio(float64(f.Was-f.Value), float64(f.Was))))
 	case "cart.value", "order.value":
 		return configs.FloatValue(major(f.Value, f.Currency))
 	case "browse.views":
@@ -145,7 +157,7 @@ func fact(name string, f *trigger.Facts, assumed bool) configs.Value {
 		return configs.IntValue(int64(pieces))
 	case "cart.currency", "order.currency":
 		return configs.TextValue(f.Currency)
-	case "cart.categories", "order.categories", "browse.categories":
+	case "cart.categories", "order.categories", "browse.categories", "offer.categories":
 		return configs.TextsValue(categories)
 	default:
 		panic("BUG: no operator knows the variable " + name)

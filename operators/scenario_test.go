@@ -38,7 +38,10 @@ var update = flag.Bool("update", false, "rewrite the golden parts of testdata")
 // with the time of arrival, counted in hours and minutes from the first midnight (so
 // 34:00 is ten in the morning of the second day). A name that begins with "?" is an
 // anonymous visitor. The shop's own lines have "-" for a name: mail down, mail up,
-// receipts down, receipts up, handovers down, handovers up, stop, start, end.
+// receipts down, receipts up, handovers down, handovers up, offers down, offers up, stop,
+// start, end. The catalogue's lines have "%":
+//
+//	10:05 % mug price=9.90 stock=3 [happened=10:03] [id=p7]
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -98,7 +101,7 @@ type scene struct {
 // withShipped adds the shipped pipelines that files does not hold.
 func withShipped(t *testing.T, files fstest.MapFS) fstest.MapFS {
 	t.Helper()
-	for _, name := range []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml", "browse.yaml", "win-back.yaml", "welcome.yaml", "checkout.yaml", "review-request.yaml"} {
+	for _, name := range []string{"shop.yaml", "cart-abandonment.yaml", "post-purchase.yaml", "browse.yaml", "win-back.yaml", "welcome.yaml", "checkout.yaml", "review-request.yaml", "price-drop.yaml", "back-in-stock.yaml"} {
 		raw, err := fs.ReadFile(configs.Shipped(), name)
 		if err != nil {
 			t.Fatal(err)
@@ -133,6 +136,10 @@ func (s *scene) line(f []string) {
 	time.Sleep(at - s.now)
 	s.now = at
 	synctest.Wait()
+	if f[1] == "%" {
+		s.product(f[2], f[3:])
+		return
+	}
 	if f[1] != "-" {
 		s.person(f[1], f[2], f[3:])
 		return
@@ -154,6 +161,10 @@ func (s *scene) line(f []string) {
 		s.mute.Store(true)
 	case "receipts up":
 		s.mute.Store(false)
+	case "offers down":
+		s.untold.Store(true)
+	case "offers up":
+		s.untold.Store(false)
 	case "handovers down":
 		s.held.Store(true)
 	case "handovers up":

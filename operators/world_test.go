@@ -19,6 +19,7 @@ import (
 	"millrace/engine"
 	"millrace/engine/enginetest"
 	"millrace/operators"
+	"millrace/operators/catalogue"
 	"millrace/operators/content"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
@@ -113,6 +114,7 @@ type world struct {
 	hang       atomic.Bool // it can be reached and never says a word
 	mute       atomic.Bool // the log takes no receipts
 	held       atomic.Bool // the log takes no handovers
+	untold     atomic.Bool // the log takes no offers
 	journal    *mail.Journal
 	suppressed *mail.Suppressed
 	smtp       *mail.SMTP
@@ -179,6 +181,7 @@ func (w *world) start() {
 			trigger.EffectMail:      w.mailer().Handle,
 			experiment.EffectStop:   operators.StopHandler(w.publish),
 			experiment.EffectSteer:  operators.SteerHandler(w.publish),
+			catalogue.EffectOffer:   operators.OfferHandler(w.offer),
 			experiment.EffectNotice: operators.AlarmHandler(operators.AlarmOptions{Journeys: w.journeys, Sender: w.sender, From: mail.Address{Addr: "hello@shop.example"}}),
 			operators.EffectDeadLetter: func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {
 				return engine.Removed, 0, nil
@@ -207,6 +210,14 @@ func (w *world) mailer() *operators.Mailer {
 
 func (w *world) publish(ctx context.Context, id string, data []byte) error {
 	_, err := w.Log.Publish(ctx, "in.stop", id, data)
+	return err
+}
+
+func (w *world) offer(ctx context.Context, id string, data []byte) error {
+	if w.untold.Load() {
+		return errDown
+	}
+	_, err := w.Log.Publish(ctx, "in.offer", id, data)
 	return err
 }
 

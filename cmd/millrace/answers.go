@@ -306,6 +306,7 @@ type recommendView struct {
 	Cold      bool                      `json:"cold,omitempty"`     // nothing is known of the person: what is popular
 	Items     []scoredView              `json:"items,omitzero"`     // best first
 	Relations map[string][]neighborView `json:"relations,omitzero"` // of an item
+	Product   *productView              `json:"product,omitempty"`  // what the catalogue says of an item
 	mergedView
 }
 
@@ -335,7 +336,11 @@ func (a *answers) item(v *engine.View, id string, n int) (*recommendView, error)
 	if err != nil {
 		return nil, err
 	}
-	out := &recommendView{Of: id, Name: it.Facts.Name, Items: viewScored(scored), Relations: make(map[string][]neighborView)}
+	product, err := a.listedProduct(v, id)
+	if err != nil {
+		return nil, err
+	}
+	out := &recommendView{Of: id, Name: it.Facts.Name, Product: product, Items: viewScored(scored), Relations: make(map[string][]neighborView)}
 	for r := range recommend.RelationCount {
 		top, err := a.pipeline.Neighbours(v, id, r, limit(n))
 		if err != nil {

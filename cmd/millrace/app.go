@@ -21,6 +21,7 @@ import (
 	"millrace/engine"
 	"millrace/engine/stream"
 	"millrace/operators"
+	"millrace/operators/catalogue"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
 	"millrace/operators/mail"
@@ -393,6 +394,7 @@ func (a *app) openEngine(ctx context.Context) error {
 			experiment.EffectSteer:     operators.SteerHandler(a.publishSteer),
 			experiment.EffectNotice:    a.acts.alarm,
 			operators.EffectHandover:   a.acts.handover,
+			catalogue.EffectOffer:      operators.OfferHandler(a.publishOffer),
 		},
 		OutOfOrder: shop.Log.OutOfOrder, ProducerIdle: shop.Log.ProducerIdle, Idle: shop.Log.Idle, Drain: a.s.drain,
 		Parallel: cmp.Or(a.s.workers, engine.ParallelFor(runtime.GOMAXPROCS(0))), AcceptGap: a.s.acceptGap,

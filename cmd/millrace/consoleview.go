@@ -403,6 +403,11 @@ func (c consoleItems) Item(_ context.Context, id string) (console.Item, error) {
 		return console.Item{}, console.ErrNotFound
 	}
 	out := itemView(id, &it, v.Watermark)
+	listed, err := (&answers{pipeline: c.a.acts.current().pipeline}).listedProduct(v, id)
+	if err != nil {
+		return out, err
+	}
+	out.Facts = append(out.Facts, listed.facts()...)
 	for r := range recommend.RelationCount {
 		top, err := c.a.acts.current().pipeline.Neighbours(v, id, r, 10)
 		if err != nil {

@@ -157,6 +157,9 @@ func (r *recommendView) explained(full bool) {
 func (r *recommendView) text(w io.Writer) {
 	r.mergedView.text(w, r.Of)
 	fmt.Fprintln(w, strings.TrimSpace(r.Of+" "+r.Name))
+	if r.Product != nil {
+		fmt.Fprintf(w, "  %s\n", r.Product.line())
+	}
 	if r.Cold {
 		fmt.Fprintln(w, "  nothing is known of this person: what is popular")
 	}

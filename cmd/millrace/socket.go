@@ -64,6 +64,10 @@ func (a *answers) askIn(v *engine.View, q question) (any, error) {
 		return a.why(v, q.User)
 	case "recommend":
 		return a.recommendFor(v, &q)
+	case "product":
+		return a.product(v, q.Item)
+	case "products":
+		return a.products(v, q.User, q.N)
 	default:
 		return nil, errNotFound
 	}
@@ -119,6 +123,7 @@ func (a *app) socketHandler() http.Handler {
 	a.campaignAnswers(mux)
 	a.segmentAnswers(mux)
 	a.labelAnswers(mux)
+	a.catalogueAnswers(mux)
 	return mux
 }
 

@@ -94,6 +94,9 @@ func (d *Decoder) build(e *Event, f *fields, o *origin) (Code, string) {
 	if e.Flags&PublicKey != 0 && e.Kind.isMail() && e.Kind != Unsubscribed && e.Kind != EmailMarkedAsSpam {
 		return NotAllowed, "e-mail events need a server's key"
 	}
+	if e.Flags&PublicKey != 0 && e.Kind == ProductUpserted {
+		return NotAllowed, "the catalogue needs a server's key"
+	}
 	e.context(f, o)
 	e.traits(f, o)
 	if e.Name != "" {
@@ -101,7 +104,11 @@ func (d *Decoder) build(e *Event, f *fields, o *origin) (Code, string) {
 	} else if v := f.event.get(eProperties); v.t != 0 && v.t != 'n' && v.t != '{' {
 		e.Flags |= PropsWrapped
 	}
-	if code, why := e.identities(f, merge); code != "" {
+	if e.Kind == ProductUpserted {
+		if len(e.Products) == 0 {
+			return BadProduct, "a product without product_id"
+		}
+	} else if code, why := e.identities(f, merge); code != "" {
 		return code, why
 	}
 	e.messageID(f, o)

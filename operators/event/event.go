@@ -44,7 +44,8 @@ const (
 	EmailDeferred
 	EmailReplied
 	MessageReceived
-	KindCount // the number of kinds, not a kind
+	ProductUpserted // the catalogue says what a product is, costs, and how many are left
+	KindCount       // the number of kinds, not a kind
 )
 
 // Flags records what cleaning had to repair. Flags never stop an event.
@@ -143,7 +144,8 @@ type Event struct {
 	Review      string // what the person wrote: body of Product Reviewed, of a reply or of a message
 	Traits      Traits
 	Mailing     Mailing
-	Inactive    bool // context.active == false: do not move "last seen"
-	Bot         bool // the user agent is a bot's: no trigger, no training
-	Off         bool // integrations switch millrace off: store, trigger nothing
+	Listing     *Listing // Product Upserted: what the catalogue says beside Products[0]; nil otherwise
+	Inactive    bool     // context.active == false: do not move "last seen"
+	Bot         bool     // the user agent is a bot's: no trigger, no training
+	Off         bool     // integrations switch millrace off: store, trigger nothing
 }

@@ -195,6 +195,12 @@ const (
 	fLinkURL
 	fBounceType
 	fMachine
+	fStock
+	fInventory
+	fAvailability
+	fOldPrice
+	fCompareAt
+	fDeleted
 	fCount
 )
 
@@ -243,6 +249,9 @@ func propertyField(key string) uint8 {
 		return fText
 	case "message":
 		return fMessage
+	}
+	if id := listingField(key); id != none {
+		return id
 	}
 	return mailField(key)
 }

@@ -70,6 +70,9 @@ type Decision struct {
 	Propensity float64 `json:"propensity,omitempty"`
 	WouldSend  bool    `json:"would_send,omitempty"`
 
+	// Was is what the product cost before, of a price that fell; it stands in the effect only.
+	Was Money `json:"was,omitempty"`
+
 	Written *Written `json:"written,omitempty"` // what the mail was made of, of the newest decisions
 }
 

@@ -35,6 +35,7 @@ var kindNames = [KindCount]string{
 	EmailDeferred:     "Email Deferred",
 	EmailReplied:      "Email Replied",
 	MessageReceived:   "Service Message Received",
+	ProductUpserted:   "Product Upserted",
 }
 
 // KindName is the name of a kind as the Segment specifications spell it, such as
@@ -134,6 +135,8 @@ func specKind(key []byte) Kind {
 		return WishlistAdded
 	case "product removed from wishlist", "removed product from wishlist":
 		return WishlistRemoved
+	case "product upserted", "upserted product", "product created", "product updated":
+		return ProductUpserted
 	}
 	return mailKind(key)
 }
@@ -218,7 +221,7 @@ func (k Kind) isOrder() bool {
 // isProduct tells whether an event is about the one product that its properties name.
 func (k Kind) isProduct() bool {
 	switch k {
-	case ProductViewed, ProductAdded, ProductRemoved, ProductClicked, ProductReviewed, WishlistAdded, WishlistRemoved:
+	case ProductViewed, ProductAdded, ProductRemoved, ProductClicked, ProductReviewed, WishlistAdded, WishlistRemoved, ProductUpserted:
 		return true
 	default:
 		return false

@@ -72,7 +72,7 @@ func (p *opening) check() string {
 		if _, ok := millis(&p.at); !ok {
 			return "the tick has no time"
 		}
-	case "receipt", "feedback", "stop", "steer", "handover", "redo":
+	case "receipt", "feedback", "stop", "steer", "handover", "redo", "offer":
 	default:
 		return "unknown kind of envelope"
 	}
@@ -281,6 +281,8 @@ func (d *Decoder) loose(dst []Record, data []byte, m map[string]json.RawMessage,
 		return d.steer(dst, data, m, o)
 	case "handover":
 		return d.handover(dst, data, m, o)
+	case "offer":
+		return d.offer(dst, data, m, o)
 	case "redo":
 		return d.redo(dst, data, m, o)
 	}

@@ -38,6 +38,7 @@ const (
 	MergeTaken   Code = "merge_taken"    // the person that should go was merged into a third one
 	MergeFull    Code = "merge_full"     // too many ids would be one person
 	MergeLarge   Code = "merge_large"    // what is known of the person does not fit one message
+	BadProduct   Code = "bad_product"    // a Product Upserted without a usable product id
 )
 
 // Reject is an event, or a whole message, that could not be taken. Detail says what
@@ -64,7 +65,9 @@ type Record struct {
 	Steer *Steer
 	// Handover is what a person who was merged into another one hands over.
 	Handover *Handover
-	Tick     int64 // Unix milliseconds that the log's clock has reached
+	// Offer is that a product that persons looked at has become cheaper, or is back.
+	Offer *Offer
+	Tick  int64 // Unix milliseconds that the log's clock has reached
 	// Clock is, with Tick, that only processing time has reached it.
 	Clock bool
 }

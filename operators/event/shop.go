@@ -78,6 +78,8 @@ func (d *Decoder) properties(e *Event, f *fields, o *origin, ga4 bool) {
 		e.mailing(f)
 	case e.Kind.isMail():
 		e.mailing(f)
+	case e.Kind == ProductUpserted:
+		e.listing(f, &p)
 	}
 	if p.bad {
 		e.Flags |= NumberBad

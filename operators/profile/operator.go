@@ -30,6 +30,10 @@ type Update struct {
 	Expect bool // nothing but Awaits has changed
 	// Steer is a word to all who assign people to experiments; the key is no person then.
 	Steer *event.Steer
+	// Offer is that a product this person looked at has become cheaper, or is back, and
+	// OfferTo what that is to this person.
+	Offer   *event.Offer
+	OfferTo *event.OfferTo
 
 	Person *Person // the picture after the update; nil when the visitor stage passed it on
 	Change Change  // what the update changed in it

@@ -33,6 +33,8 @@ const (
 	ReasonHoldout    = "holdout"
 	ReasonBad        = "held back after a bad experience"
 	ReasonCarted     = "cancelled: something was put in the cart"
+	ReasonDearer     = "cancelled: no longer below the price that was seen"
+	ReasonSoldOut    = "cancelled: out of stock"
 )
 
 // The subs name what a wait is about: "c" and the cart's id, "o" and the order's, or one
@@ -41,6 +43,7 @@ const (
 	browseSub  = "b"
 	lapseSub   = "l"
 	welcomeSub = "w"
+	offerSub   = "i" // and the product's id
 )
 
 func cartSub(id string) string  { return "c" + id }
@@ -82,6 +85,10 @@ func (t *Triggers) Arm(s Subject, ch *profile.Change, out *Result) {
 			}
 		case Greeting:
 			t.armGreeting(s, r, ch, out)
+		case PriceDrop, BackInStock:
+			if ch.Ordered {
+				t.offersOrdered(s, r, out)
+			}
 		}
 	}
 }
@@ -236,10 +243,11 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 			return
 		}
 	}
-	d.Reason = r.reason()
+	d.Reason, d.Was = r.reason(), f.Was
 	if r.Kind == Browsed {
 		s.State.endSession(rule)
 	}
+	s.State.offered(r, &d)
 	s.State.note(&d, rule, sub, t.known)
 	out.Decisions = append(out.Decisions, d)
 }
@@ -363,6 +371,10 @@ func (t *Triggers) recheck(r *Rule, d *event.Decision, p *profile.Person, until 
 		}
 		if o, ok := p.OrderByID(d.OrderID); ok && o.Returned() {
 			return ReasonRefunded
+		}
+	case PriceDrop, BackInStock:
+		if len(d.Items) > 0 && since(boughtAt(p, d.Items[0].ID)) {
+			return ReasonOrdered
 		}
 	}
 	return mayMail(p, r.AssumeConsent)

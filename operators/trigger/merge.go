@@ -115,6 +115,11 @@ func voidReason(p *profile.Person, r *Rule, w *Wait) string {
 		return "" // the picture of a lapse that moved is looked at by Fire
 	case r.Kind == Browsed:
 		return touched(p, w.Started)
+	case r.offers():
+		if boughtAt(p, strings.TrimPrefix(w.Sub, offerSub)) >= w.Activity {
+			return ReasonOrdered
+		}
+		return ""
 	case p.Ordered >= w.Activity:
 		return ReasonOrdered
 	}

@@ -73,6 +73,10 @@ func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
 		o.merge(c, u)
 		return
 	}
+	if u.Offer != nil {
+		o.offer(c, u)
+		return
+	}
 	ch := &u.Change
 	if !o.triggers.concerned(ch) {
 		return // most events: nothing to read, nothing to write

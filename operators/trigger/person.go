@@ -282,6 +282,8 @@ func (t *Triggers) groundPerson(s Subject, r *Rule, w *Wait, f *Facts) (d event.
 			f.Value = f.Items[0].Price
 		}
 		d.Flags = p.Flags & event.Synthetic
+	case PriceDrop, BackInStock:
+		return t.groundOffer(s, r, w, f)
 	default:
 		if r.CancelOrdered && p.Ordered >= w.Activity {
 			return d, ReasonOrdered
@@ -319,6 +321,8 @@ func (r *Rule) reason() string {
 			return "can be mailed for the first time"
 		}
 		return "can be mailed since " + span(r.Wait)
+	case PriceDrop, BackInStock:
+		return r.offerReason()
 	default:
 		return "cart left for " + span(r.Wait)
 	}
@@ -345,5 +349,11 @@ func (s *State) joinPerson(src *State) {
 	}
 	for _, rule := range src.Greeted {
 		s.greet(rule)
+	}
+	for i := range src.Offers {
+		o := &src.Offers[i]
+		if at, ok := s.offer(o.Item.ID); !ok || s.Offers[at].SeenAt < o.SeenAt {
+			s.putOffer(o)
+		}
 	}
 }

@@ -25,6 +25,8 @@ const (
 	Browsed                   // products were looked at, then nothing was put in a cart or ordered for Wait
 	Lapsed                    // an order, then none for so long that the customer may be lost; once per lapse
 	Greeting                  // the person can be mailed for the first time, Wait ago
+	PriceDrop                 // a product that was looked at costs less, and still does after Wait
+	BackInStock               // a product that was looked at can be bought again, and still after Wait
 )
 
 // Facts are what the conditions of a rule see.
@@ -32,6 +34,7 @@ type Facts struct {
 	Person   *profile.Person
 	Fields   *profile.FieldState // what the declared fields hold, nil without any
 	Now      int64
+	Was      event.Money // of a price that fell
 	CartID   string
 	OrderID  string
 	Items    []event.CartItem
@@ -56,6 +59,11 @@ type Rule struct {
 	Wait time.Duration
 	// Views say how much looking starts a Browsed rule.
 	Views Views
+	// AtLeast is the share by which a price must have fallen to start a PriceDrop rule, and
+	// Within how long before that the person must have looked at the product, which counts
+	// for a BackInStock rule as well.
+	AtLeast float64
+	Within  time.Duration
 	// CancelOrdered says that an order ends the wait of a Greeting; it ends all others.
 	CancelOrdered bool
 	// When is the condition on the cart or order, such as a least value; nil: always.
@@ -86,7 +94,11 @@ func (r Rule) withDefaults() Rule {
 		wait = 4 * time.Hour // still the same day, and the visit is over
 	case Lapsed:
 		wait = 90 * 24 * time.Hour // three times the month in which most shops see a buyer again
+	case PriceDrop, BackInStock:
+		wait = 15 * time.Minute // a slip of the shop's is put right by then
 	}
+	r.AtLeast = cmp.Or(r.AtLeast, 0.1)           // what a shopper takes for a difference
+	r.Within = cmp.Or(r.Within, 30*24*time.Hour) // longer ago it was bought elsewhere
 	r.Views = r.Views.withDefaults()
 	r.Wait = cmp.Or(r.Wait, wait)
 	r.Freshness = cmp.Or(r.Freshness, 72*time.Hour) // after three days the mail is a surprise, not a help
@@ -125,6 +137,7 @@ type Triggers struct {
 	known   int64 // for how long decisions are remembered beside the records
 	browsed bool  // some rule waits after looks
 	greets  bool  // some rule waits after a first address
+	offers  bool  // some rule waits after a change of the catalogue
 }
 
 // New makes a set of rules.
@@ -139,6 +152,7 @@ func New(o Options) *Triggers {
 		t.known = max(t.known, r.OncePer.Milliseconds())
 		t.browsed = t.browsed || r.Kind == Browsed
 		t.greets = t.greets || r.Kind == Greeting
+		t.offers = t.offers || r.offers()
 		t.rules = append(t.rules, r)
 	}
 	return t

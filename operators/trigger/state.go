@@ -29,6 +29,7 @@ type State struct {
 
 	Sessions []Session // what was looked at, for rules that wait after looks
 	Greeted  []string  // the rules that have greeted the person, sorted
+	Offers   []Offer   // products that were looked at and are cheaper, or back, by id
 }
 
 // Wait is a trigger that is armed.
@@ -149,12 +150,18 @@ func (s *State) fade(last int) {
 
 // schema is the version of the stored form. The second one is written only of those
 // who await something, at its end, and the third, with what follows that, only of those who
-// have sessions or were greeted.
-const schema = 3
+// have sessions or were greeted. The fourth one adds the offers of those who have any.
+const (
+	schemaPersonal = 3
+	schema         = 4
+)
 
 func (s *State) version() byte {
-	if s.personal() {
+	if len(s.Offers) > 0 {
 		return schema
+	}
+	if s.personal() {
+		return schemaPersonal
 	}
 	return 1 + bit(s.Awaits > 0, 1)
 }
@@ -189,8 +196,11 @@ func (s *State) AppendTo(b []byte) []byte {
 	if version > 1 {
 		b = binary.AppendUvarint(b, uint64(s.Awaits)) //nolint:gosec // never negative
 	}
-	if version == schema {
+	if version >= schemaPersonal {
 		b = s.appendPersonal(b)
+	}
+	if version == schema {
+		b = s.appendOffers(b)
 	}
 	return b
 }
@@ -289,8 +299,14 @@ func (s *State) DecodeFrom(b []byte) error {
 			r.Fail("awaits nothing")
 		}
 	}
-	if version == schema {
+	if version >= schemaPersonal {
 		s.readPersonal(&r)
+	}
+	switch {
+	case version == schema:
+		s.readOffers(&r)
+	case version == schemaPersonal && !s.personal():
+		r.Fail("no sessions and no greetings")
 	}
 	if err := r.Err(); err != nil {
 		*s = State{}
