@@ -42,6 +42,8 @@ type Options struct {
 	Pace    *profile.PaceOptions
 	Exclude recommend.Exclude // what recommendations leave out, unless their journey says otherwise
 	Never   []string          // product ids that are never recommended
+	// Listening is how the shop hears what people write; nil: it does not, which costs nothing.
+	Listening *Listening
 	// Experiments are what runs, by pipeline; see Experiments.
 	Experiments map[string]*experiment.Running
 	// Then is what journeys do beside mailing, by pipeline; see Thens.
@@ -54,6 +56,11 @@ type Options struct {
 	VisitorTTL time.Duration
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
+	// Live is what recommendations know beside the state; nil: nothing, which costs nothing.
+	Live *recommend.Live
+	// Look answers what the catalogue says of an item: stock, price, brand; nil: there is
+	// none, and what events said holds.
+	Look func(v *engine.View, id string) (recommend.Listing, bool)
 	// Counters go on counting; nil makes new ones.
 	Counters *Counters
 }
@@ -73,6 +80,7 @@ type Pipeline struct {
 	segments    *Segments
 	models      *PeopleModels
 	pace        *profile.PaceKeeper // nil when nobody is too fast
+	listener    *listener           // nil when nobody listens
 	address     *addressBook
 	trigger     *trigger.Operator
 	experiments experiments
@@ -84,6 +92,9 @@ type Pipeline struct {
 	updates     [engine.SliceUnits]profile.Update // of the events that are being processed, by slot; used again
 	links       [engine.SliceUnits]profile.Link   // likewise
 	cache       itemCache
+	totals      totalsCache
+	live        *recommend.Live // nil: what goes together is all that is known
+	look        func(v *engine.View, id string) (recommend.Listing, bool)
 	tops        recommend.Tops // of questions, not of mails
 	thens       map[string][]configs.Then
 	lateness    LateOptions
@@ -127,10 +138,12 @@ func Build(o Options) *Pipeline {
 	p.addPace(&o)
 	p.segments, p.models = o.Segments, o.Models
 	p.addFields(&o)
+	p.addListener(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
 	p.trigger.Dropped = &p.Counters.Waits
 	p.useFields()
+	p.useListener()
 	if p.thens = o.Then; len(p.thens) > 0 {
 		p.trigger.Notify = p.notify
 	}
@@ -138,6 +151,7 @@ func Build(o Options) *Pipeline {
 		p.people.Use("trigger", p.trigger)
 		p.addExperiments(&o)
 		p.people.Use("cooccurrence", toucher)
+		p.addLive(&o)
 	}
 	p.people.Use("handover", handovers{}) // the last one
 	p.items = recommend.NewItems(p.recommender, o.ItemsMax)

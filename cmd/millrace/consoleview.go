@@ -26,7 +26,7 @@ import (
 func (a *app) consoleOptions(metricsHandler http.Handler) console.Options {
 	o := console.Options{
 		Stats: consoleStats{a}, Graph: consoleGraph{a}, People: consolePeople{a}, Items: consoleItems{a},
-		Recommend: http.HandlerFunc(a.serveRecommend), Segments: consoleSegments{a}, Quality: consoleSegments{a},
+		Recommend: http.HandlerFunc(a.serveRecommend), Segments: consoleSegments{a}, Quality: consoleSegments{a}, Tone: consoleTone{a},
 		DeadLetters: consoleLetters{a}, Checks: a.checks(), Metrics: metricsHandler, Registerer: a.registry,
 		Logger: a.log, Title: a.s.title, Unmask: a.s.unmask, Money: money,
 	}

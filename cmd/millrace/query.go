@@ -15,6 +15,7 @@ import (
 
 	"millrace/operators/content"
 	"millrace/operators/event"
+	"millrace/operators/sentiment"
 )
 
 // money is an amount as shown on the command line.
@@ -105,6 +106,12 @@ func (p *profileView) text(w io.Writer) {
 			fmt.Fprintf(w, "a mail adds %+.4g to %s\n", *x.Uplift, x.UpliftGoal)
 		}
 	}
+	if x := p.Tone; x != nil {
+		fmt.Fprintf(w, "\ntone %+.2f of %d texts, %d bad; last %+.2f on %s by %s\n", x.Tone, x.Texts, x.Bad, float64(x.Last)/sentiment.ScoreMax, stamp(when(x.LastAt)), x.Model)
+		if x.HeldUntil > 0 {
+			fmt.Fprintf(w, "held back after a bad experience until %s\n", stamp(when(x.HeldUntil)))
+		}
+	}
 	weights(w, "categories", p.Categories)
 	weights(w, "brands", p.Brands)
 	if len(p.Viewed) > 0 {
@@ -180,6 +187,7 @@ func (y *whyView) text(w io.Writer) {
 	for i := range y.Decisions {
 		d := &y.Decisions[i]
 		fmt.Fprintf(w, "%-8s %s  %s/%s, %s: %s\n", d.Outcome, stamp(d.Decided), d.Pipeline, d.Trigger, d.About, d.Reason)
+		fmt.Fprintf(w, "         by version %s of the pipelines\n", d.MadeBy)
 		if d.Subject != "" {
 			fmt.Fprintf(w, "         subject %q (%s)\n", d.Subject, d.Model)
 		}

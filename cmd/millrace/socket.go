@@ -118,6 +118,7 @@ func (a *app) socketHandler() http.Handler {
 	a.experimentAnswers(mux)
 	a.campaignAnswers(mux)
 	a.segmentAnswers(mux)
+	a.labelAnswers(mux)
 	return mux
 }
 
