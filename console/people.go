@@ -99,7 +99,7 @@ const (
 	waitsMax      = 10
 	cartsMax      = 5
 	linesMax      = 12
-	factsMax      = 24
+	factsMax      = 96 // kinds of events, and the fields that a shop may declare
 	viewedMax     = 12
 	affinitiesMax = 8
 	userBytesMax  = 512

@@ -117,6 +117,7 @@ type ExperimentMetric struct {
 	Sum            int64
 	Mean           float64
 	Money          bool // the sum is in the smallest unit
+	Plain          bool // the mean is a number and not a share
 	Known          bool
 	Effect, Lo, Hi float64
 }

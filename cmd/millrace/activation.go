@@ -52,14 +52,15 @@ func (a *app) step(point string) {
 
 // edition is a version of the pipelines, built.
 type edition struct {
-	version  engine.PipelineVersion
-	hash     string
-	set      *configs.Set
-	journeys []operators.Journey
-	pipeline *operators.Pipeline
-	writers  []*content.Writer
-	mailer   *operators.Mailer
-	notices  *operators.Notices
+	version   engine.PipelineVersion
+	hash      string
+	set       *configs.Set
+	journeys  []operators.Journey
+	pipeline  *operators.Pipeline
+	listening *operators.Listening // nil when the shop does not listen
+	writers   []*content.Writer
+	mailer    *operators.Mailer
+	notices   *operators.Notices
 }
 
 // attempt is a version that did not take effect.
@@ -94,6 +95,7 @@ type activations struct {
 func (a *app) openActivations() (*engine.Activation, error) {
 	t := &activations{a: a, built: make(map[uint64]*edition), waiters: make(map[string][]chan bool)}
 	a.acts = t
+	a.openTones()
 	if _, err := a.s.models().named(a.set); err != nil { // before the files can get into the log
 		return nil, err
 	}
@@ -115,6 +117,7 @@ func (a *app) openActivations() (*engine.Activation, error) {
 	}
 	a.models.add(r.writers)
 	r.version, t.now = version, r
+	a.watchTone(r.listening)
 	a.pipeline, a.journeys = r.pipeline, r.journeys
 	content, err := json.Marshal(a.bundle)
 	if err != nil {
@@ -189,12 +192,15 @@ func (t *activations) buildAs(number uint64, b configs.Bundle, counters *operato
 	if err != nil {
 		return nil, err
 	}
+	if r.listening, err = t.a.s.listening(set, t.a.tones); err != nil {
+		return nil, err
+	}
 	r.pipeline = operators.Build(operators.Options{
 		Pseudonyms: t.a.pseudonyms, Rules: rules, Fields: fields, Counters: counters,
 		Segments: operators.NewSegments(set, fields, models), Models: models, Pace: operators.Pace(set),
 		Profile: profile.Options{HalfLife: set.Shop.Profile.HalfLife}, VisitorTTL: set.Shop.Profile.VisitorTTL,
 		Recommend: recommend.Options{HalfLife: set.Shop.Items.HalfLife},
-		Never:     set.Shop.Items.Exclude,
+		Never:     set.Shop.Items.Exclude, Live: t.a.liveFor(set, r.journeys), Listening: r.listening,
 
 		Experiments: operators.Experiments(r.journeys), Then: operators.Thens(r.journeys),
 		Late: operators.LateOptions{Allowed: set.Shop.Log.AllowedLateness, Aside: set.Shop.Log.Late == "dead-letter"},
@@ -303,6 +309,7 @@ func (t *activations) done(r *edition, key string, pause time.Duration) {
 	t.applied++
 	t.pause = pause
 	t.now = r
+	t.a.watchTone(r.listening)
 	t.versions = append(t.versions, r.version)
 	t.versions = t.versions[max(0, len(t.versions)-engine.VersionsKept):]
 	t.keep(r)
