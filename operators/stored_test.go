@@ -167,18 +167,18 @@ func readStored(t *testing.T, a *txtar.Archive) (raw map[string]string, means ma
 	t.Helper()
 	raw, means = make(map[string]string), make(map[string]any)
 	for _, f := range a.Files {
-		for text := range strings.Lines(string(f.Data)) {
-			text = strings.TrimSpace(text)
+		for row := range strings.Lines(string(f.Data)) {
+			row = strings.TrimSpace(row)
 			cell := ""
 			if f.Name == "means" {
-				cell, text, _ = strings.Cut(text, " ")
+				cell, row, _ = strings.Cut(row, " ")
 			}
-			quoted, err := strconv.QuotedPrefix(text)
+			quoted, err := strconv.QuotedPrefix(row)
 			if err != nil {
 				t.Fatal(err)
 			}
 			key, _ := strconv.Unquote(quoted)
-			rest := strings.TrimSpace(text[len(quoted):])
+			rest := strings.TrimSpace(row[len(quoted):])
 			if f.Name == "means" {
 				means[cell+" "+key] = tree(t, []byte(rest))
 				continue
