@@ -241,7 +241,7 @@ func TestListenerWorkers(t *testing.T) {
 				got.People = append(got.People, *tone)
 			}
 			var err error
-			if got.Campaigns, err = p.Campaigns(v); err != nil {
+			if got.Campaigns, err = p.Tones(v); err != nil {
 				t.Fatal(err)
 			}
 			if got.Asked, err = p.Uncertain(t.Context(), v, 20, func(string) bool { return false }, nil); err != nil {
@@ -330,7 +330,7 @@ func TestListenerWorld(t *testing.T) {
 		track("Email Replied", object("email_id", first[0].ID, "body", "Stop sending me this. The last mug came broken and nobody answers!"))
 		time.Sleep(time.Hour)
 		v := w.Engine.View()
-		campaigns, err := w.pipeline.Campaigns(v)
+		campaigns, err := w.pipeline.Tones(v)
 		v.Close()
 		w.check(err)
 		if len(campaigns) != 1 || campaigns[0].Campaign != "cart-abandonment" || campaigns[0].Days[0].Bad != 1 {

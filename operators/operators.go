@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"millrace/configs"
 	"millrace/engine"
@@ -49,6 +50,10 @@ type Options struct {
 	Then map[string][]configs.Then
 	// Late says what becomes of events that are too late.
 	Late LateOptions
+	// Filling makes a graph that only makes what declared fields would hold; see Filling.
+	Filling bool
+	// VisitorTTL is how long what is kept of a visitor stays after his newest event; 0: for ever.
+	VisitorTTL time.Duration
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
 	// Counters go on counting; nil makes new ones.
@@ -115,8 +120,11 @@ func Build(o Options) *Pipeline {
 	p.address = newAddressBook(p.merger.follow)
 	p.addresses.Use("book", p.address)
 	p.visitor = profile.NewVisitors(updater, p.merger.follow, o.PeopleMax)
+	p.visitor.TTL, p.visitor.Forgotten = o.VisitorTTL, &o.Counters.Forgotten
 	p.visitors.Use("link", p.visitor)
-	p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
+	if !o.Filling {
+		p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
+	}
 	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
 	p.people.Use("profile", p.keeper)
 	p.addPace(&o)
@@ -125,14 +133,17 @@ func Build(o Options) *Pipeline {
 	p.addListener(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
+	p.trigger.Dropped = &p.Counters.Waits
 	p.useFields()
 	p.useListener()
 	if p.thens = o.Then; len(p.thens) > 0 {
 		p.trigger.Notify = p.notify
 	}
-	p.people.Use("trigger", p.trigger)
-	p.addExperiments(&o)
-	p.people.Use("cooccurrence", toucher)
+	if !o.Filling {
+		p.people.Use("trigger", p.trigger)
+		p.addExperiments(&o)
+		p.people.Use("cooccurrence", toucher)
+	}
 	p.people.Use("handover", handovers{}) // the last one
 	p.items = recommend.NewItems(p.recommender, o.ItemsMax)
 	items.Use("cooccurrence", p.items)
@@ -161,6 +172,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.receipt(c, v)
 	case *event.Handover:
 		p.handover(c, v)
+	case fills:
+		p.fill(c, v)
 	case *event.Reject:
 		p.reject(c, v)
 	case *event.Stop:
@@ -215,7 +228,7 @@ func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
 func (p *Pipeline) receipt(c *engine.Ctx, r *event.Receipt) {
 	p.Counters.receipt(r)
 	if row, err := strconv.ParseUint(r.Effect, 10, 64); err == nil {
-		c.Settle(row)
+		c.SettleOf(row, r.Decision)
 	}
 	if r.Via != "" {
 		return
@@ -270,6 +283,9 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 	if m.Subject == ActivationSubject {
 		return d.activation(dst, m)
 	}
+	if isFill(m) {
+		return d.fill(dst, m)
+	}
 	d.events.Seq = m.Seq
 	d.records = d.events.DecodeAll(d.records[:0], m.Data, m.Time)
 	d.Quality.add(d.records)
@@ -302,6 +318,15 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 	}
 	clear(d.records)
 	return dst
+}
+
+// Recycle implements engine.Recycler: events are most of what reading allocates.
+func (d *Decoder) Recycle(units []engine.Unit) {
+	for i := range units {
+		if e, ok := units[i].Value.(*event.Event); ok {
+			d.events.Recycle(e)
+		}
+	}
 }
 
 // producer is whom the watermark waits for: a source, or who names none.

@@ -126,9 +126,9 @@ type CampaignTone struct {
 	Days     []sentiment.ToneDay `json:"days"`
 }
 
-// Campaigns is how people spoke of each journey that there is as of a view, by name, and
+// Tones is how people spoke of each journey that there is as of a view, by name, and
 // of none; nil when the shop does not listen.
-func (p *Pipeline) Campaigns(v *engine.View) ([]CampaignTone, error) {
+func (p *Pipeline) Tones(v *engine.View) ([]CampaignTone, error) {
 	if p.listener == nil {
 		return nil, nil
 	}

@@ -34,7 +34,7 @@ func (a *app) consoleOptions(metricsHandler http.Handler) console.Options {
 		o.Inbox = consoleInbox{a}
 	}
 	if a.metering != nil {
-		o.Experiments = consoleExperiments{a.metering}
+		o.Experiments = consoleExperiments{a.metering, a}
 	}
 	if a.s.simulated {
 		o.Notice = "Simulated shop: shoppers, orders and reactions are made up."
@@ -282,6 +282,11 @@ func (c consolePeople) Profile(_ context.Context, user string) (console.Person, 
 		}
 		out.Facts = append(out.Facts, console.Fact{Name: k.Kind, Value: value})
 	}
+	fields, err := c.declared(v, user)
+	if err != nil {
+		return console.Person{}, err
+	}
+	out.Facts = append(out.Facts, fields...)
 	sum := 0.0
 	for _, w := range shown.Categories {
 		sum += w.Weight

@@ -107,7 +107,7 @@ func (c consoleTone) Tone(context.Context) (console.TonePicture, error) {
 	out.Model, out.Drift, out.Alarm = p.ToneVersion(), f.Drift, f.Alarm
 	v := c.a.engine.View()
 	defer v.Close()
-	all, err := p.Campaigns(v)
+	all, err := p.Tones(v)
 	if err != nil {
 		return out, err
 	}
@@ -130,7 +130,7 @@ type shownReport struct {
 // toneOf is how people spoke of the journeys of an experiment.
 func (a *app) toneOf(name string) ([]operators.CampaignTone, error) {
 	now := a.acts.current()
-	all, err := viewed(a, now.pipeline.Campaigns)
+	all, err := viewed(a, now.pipeline.Tones)
 	out := []operators.CampaignTone{}
 	for _, j := range now.journeys {
 		i := slices.IndexFunc(all, func(c operators.CampaignTone) bool { return c.Campaign == j.Rule.Pipeline })

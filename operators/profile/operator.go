@@ -1,6 +1,9 @@
 package profile
 
 import (
+	"sync/atomic"
+	"time"
+
 	"millrace/engine"
 	"millrace/operators/event"
 	"millrace/state"
@@ -14,6 +17,7 @@ type Update struct {
 	Handover *Person        // the history of a visitor who turned out to be this person, or nil
 	Fields   *FieldState    // with Handover: what his declared fields hold, or nil
 	Pace     *Pace          // with Handover: how fast he was, or nil
+	Fill     *FieldsFill    // what fields that were declared later would hold, or nil
 	Receipt  *event.Receipt // what came of a decision about this person, or nil
 
 	// Leave asks for the state of this person, who was merged into another one: each
@@ -64,6 +68,7 @@ func (k *Keeper) Process(c *engine.Ctx, u *Update) {
 		p = engine.Value(c, k.Cell)
 		u.Person = p
 	}
+	before := p.Lost.Dropped()
 	switch {
 	case u.Event != nil:
 		k.updater.Apply(p, u.Event, &u.Change)
@@ -82,6 +87,7 @@ func (k *Keeper) Process(c *engine.Ctx, u *Update) {
 	default:
 		return // a receipt changes what was decided, not who the person is
 	}
+	u.Change.Dropped = max(p.Lost.Dropped(), before) - before
 	engine.Changed(c, k.Cell)
 }
 
@@ -102,9 +108,14 @@ func (l *Link) Begin(e *event.Event, person string) {
 // Visitors is the operator that keeps visitors apart until they are known, then
 // hands their whole history over, once, and passes on what they do.
 type Visitors struct {
-	Cell    *state.Cell[Visitor, *Visitor]
-	Fields  *FieldKeeper // of the person stage, nil without declared fields
-	Pace    *PaceKeeper  // of the person stage, nil when nobody is too fast
+	Cell   *state.Cell[Visitor, *Visitor]
+	Fields *FieldKeeper // of the person stage, nil without declared fields
+	Pace   *PaceKeeper  // of the person stage, nil when nobody is too fast
+	// TTL is how long after his newest event what is kept of a visitor goes; 0: never.
+	TTL time.Duration
+	// Forgotten counts those who went; nil: nobody counts.
+	Forgotten *atomic.Uint64
+
 	updater *Updater
 	person  *engine.Stage[*Update]
 }
@@ -117,9 +128,13 @@ func NewVisitors(u *Updater, person *engine.Stage[*Update], cacheMax int) *Visit
 // Process implements engine.Operator.
 func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 	v := engine.Value(c, o.Cell)
+	if l.Fill != nil {
+		o.fill(c, v, l)
+		return
+	}
 	if l.Person != "" && v.Owner != l.Person {
 		first := v.Owner == ""
-		v.Owner = l.Person // the newest link counts from now on
+		v.link(l.Person) // the newest link counts from now on
 		if first && v.Person.Newest != 0 {
 			history := v.Person
 			v.Person = Person{}
@@ -132,9 +147,11 @@ func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 		o.person.Send(c, v.Owner, &l.Update)
 		return
 	}
+	before := v.Person.Newest
 	l.Update.Person = &v.Person
 	o.updater.Apply(&v.Person, l.Event, &l.Change)
 	o.Pace.visitor(c, &l.Update)
 	o.Fields.visitor(c, &l.Update)
 	engine.Changed(c, o.Cell)
+	o.stays(c, before, v.Person.Newest)
 }

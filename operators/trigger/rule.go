@@ -45,7 +45,7 @@ type Facts struct {
 type Rule struct {
 	Pipeline string // "cart-abandonment"
 	ID       string // unique within the pipeline
-	Version  string // hash of the pipeline file; stands in decisions
+	Version  string // event.VersionText; stands in decisions
 	Kind     Kind
 	Content  string // content kind, such as "cart"
 
