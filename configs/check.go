@@ -137,6 +137,7 @@ func (s *sense) journey(j *Journey) {
 				"a mail of kind %s has no %s, they come with %s", kind.Name, r.Seed, oneOf(s.options.Seeds[i].Kinds))
 		}
 	}
+	s.recommend(j.Content.Recommend)
 	s.personal(j, kind)
 	s.idempotency(j)
 	s.trial(j)

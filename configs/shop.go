@@ -61,6 +61,8 @@ type Items struct {
 	HalfLife time.Duration `json:"half_life" jsonschema_description:"Counts of items together lose half their weight in this time (90d)."`
 	Top      int           `json:"top" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"How many neighbours of an item are kept (50)."`
 	Exclude  []string      `json:"exclude" jsonschema:"maxItems=1000" jsonschema_description:"Product ids that are never recommended, such as postage."`
+	// Recommend is what recommendations go by, unless their journey says otherwise.
+	Recommend string `json:"recommend,omitempty" jsonschema:"enum=hybrid,enum=together" jsonschema_description:"What recommendations go by. together: what is seen, put in a cart and bought together; hybrid: also what visits of late hold, likeness of words, and weights learned from clicks, kept in memory (hybrid)."`
 }
 
 // Consent says who may be mailed.

@@ -56,6 +56,11 @@ type Options struct {
 	VisitorTTL time.Duration
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
+	// Live is what recommendations know beside the state; nil: nothing, which costs nothing.
+	Live *recommend.Live
+	// Look answers what the catalogue says of an item: stock, price, brand; nil: there is
+	// none, and what events said holds.
+	Look func(v *engine.View, id string) (recommend.Listing, bool)
 	// Counters go on counting; nil makes new ones.
 	Counters *Counters
 }
@@ -87,6 +92,9 @@ type Pipeline struct {
 	updates     [engine.SliceUnits]profile.Update // of the events that are being processed, by slot; used again
 	links       [engine.SliceUnits]profile.Link   // likewise
 	cache       itemCache
+	totals      totalsCache
+	live        *recommend.Live // nil: what goes together is all that is known
+	look        func(v *engine.View, id string) (recommend.Listing, bool)
 	tops        recommend.Tops // of questions, not of mails
 	thens       map[string][]configs.Then
 	lateness    LateOptions
@@ -143,6 +151,7 @@ func Build(o Options) *Pipeline {
 		p.people.Use("trigger", p.trigger)
 		p.addExperiments(&o)
 		p.people.Use("cooccurrence", toucher)
+		p.addLive(&o)
 	}
 	p.people.Use("handover", handovers{}) // the last one
 	p.items = recommend.NewItems(p.recommender, o.ItemsMax)

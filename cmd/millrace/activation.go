@@ -200,7 +200,7 @@ func (t *activations) buildAs(number uint64, b configs.Bundle, counters *operato
 		Segments: operators.NewSegments(set, fields, models), Models: models, Pace: operators.Pace(set),
 		Profile: profile.Options{HalfLife: set.Shop.Profile.HalfLife}, VisitorTTL: set.Shop.Profile.VisitorTTL,
 		Recommend: recommend.Options{HalfLife: set.Shop.Items.HalfLife},
-		Never:     set.Shop.Items.Exclude, Listening: r.listening,
+		Never:     set.Shop.Items.Exclude, Listening: r.listening, Live: t.a.liveFor(set, r.journeys),
 
 		Experiments: operators.Experiments(r.journeys), Then: operators.Thens(r.journeys),
 		Late: operators.LateOptions{Allowed: set.Shop.Log.AllowedLateness, Aside: set.Shop.Log.Late == "dead-letter"},

@@ -46,6 +46,7 @@ func newMetrics(a *app) *collector {
 	m.segments()
 	m.tones()
 	m.memory()
+	m.liveRecommend()
 	return m
 }
 
