@@ -121,7 +121,7 @@ type world struct {
 	closers    []func()
 	late       operators.LateOptions
 	listening  *operators.Listening // nil: nobody listens
-	live       *recommend.Live // nil: none
+	live       *recommend.Live      // nil: none
 	look       func(*engine.View, string) (recommend.Listing, bool)
 }
 
