@@ -119,14 +119,14 @@ func mails(t testing.TB, p *operators.Pipeline, v *engine.View, reasons bool) st
 		var lines []string
 		for _, d := range all {
 			if reasons || d.Outcome == event.Pending {
-				line := fmt.Sprintf("u%d %s %s %d %v", i, d.ID[:8], d.Pipeline, d.Started, d.Outcome)
+				text := fmt.Sprintf("u%d %s %s %d %v", i, d.ID[:8], d.Pipeline, d.Started, d.Outcome)
 				for _, it := range d.Items {
-					line += fmt.Sprintf(" %s %d", it.ID, it.Price)
+					text += fmt.Sprintf(" %s %d", it.ID, it.Price)
 				}
 				if reasons {
-					line += fmt.Sprint(" ", d.Reason, " ", d.Decided)
+					text += fmt.Sprint(" ", d.Reason, " ", d.Decided)
 				}
-				lines = append(lines, line)
+				lines = append(lines, text)
 			}
 		}
 		slices.Sort(lines)

@@ -51,10 +51,10 @@ type Options struct {
 	Then map[string][]configs.Then
 	// Late says what becomes of events that are too late.
 	Late LateOptions
-	// Filling makes a graph that only makes what declared fields would hold; see Filling.
-	Filling bool
 	// Catalogue says what of the catalogue is watched; see Watched.
 	Catalogue catalogue.Options
+	// Filling makes a graph that only makes what declared fields would hold; see Filling.
+	Filling bool
 	// VisitorTTL is how long what is kept of a visitor stays after his newest event; 0: for ever.
 	VisitorTTL time.Duration
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.

@@ -124,7 +124,7 @@ func (p *Pipeline) listed(v *engine.View) (bool, error) {
 	if s.filled.Load() {
 		return true, nil
 	}
-	if s.looked.Load() {
+	if s.looked.Load() || s.keeper == nil { // a graph that only fills fields keeps none
 		return false, nil
 	}
 	err := p.Graph.EachAny(v, s.keeper.Cell.Name(), func(string, any) bool {
