@@ -363,12 +363,15 @@ func TestPredictions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.prefer = func(a, _ string) float64 {
-		if strings.Contains(a, "clicky") {
-			return 0.9
+	clicks := &Clicks{Version: "v", Rank: func(subjects []string) []float64 {
+		out := make([]float64, len(subjects))
+		for i, s := range subjects {
+			if out[i] = 0.1; strings.Contains(s, "clicky") {
+				out[i] = 0.9
+			}
 		}
-		return 0.1
-	}
+		return out
+	}}
 	m.tone = func(text string) float64 {
 		if strings.Contains(text, "kind") {
 			return 5 // beyond the scale
@@ -376,11 +379,11 @@ func TestPredictions(t *testing.T) {
 		return -1
 	}
 	all := []proposal{{written: written{subject: "plain", line: "plain"}}, {written: written{subject: "clicky", line: "clicky"}}, {written: written{subject: "kind", line: "kind"}}}
-	best, list := m.judge(all, task{})
+	best, list := m.judge(all, task{clicks: clicks})
 	if best != 1 || list[1].Click != 0.9 || list[2].Tone != 1 {
 		t.Fatalf("%d, %+v", best, list)
 	}
-	toys := task{interests: InterestTopics([]Interest{{"Toys", 1}})}
+	toys := task{clicks: clicks, interests: InterestTopics([]Interest{{"Toys", 1}})}
 	all = append(all, proposal{written: written{subject: "toys", line: "toys"}})
 	if best, list = m.judge(all, toys); best != 3 {
 		t.Fatalf("%d, %+v", best, list)

@@ -60,10 +60,27 @@ type Promotion struct {
 // Registry keeps models as files: DIR/NAME/VERSION/{model.safetensors,card.json}, and
 // which of them is in use in DIR/NAME/promoted.json. Each file is put in its place whole,
 // so another process that reads sees the old or the new. One process may write at a time.
-type Registry struct{ dir string }
+type Registry struct {
+	dir, file string
+	check     func(file []byte) (Config, error)
+}
 
-// NewRegistry returns the registry in dir, which need not exist yet.
-func NewRegistry(dir string) *Registry { return &Registry{dir} }
+// NewRegistry returns the registry of networks in dir, which need not exist yet.
+func NewRegistry(dir string) *Registry {
+	return &Registry{dir: dir, file: modelFile, check: func(file []byte) (Config, error) {
+		m, err := Decode(file)
+		if err != nil {
+			return Config{}, err
+		}
+		return m.config, nil
+	}}
+}
+
+// Of returns the registry in the same directory of models that are no networks: file is
+// what theirs is called, and check says whether one can be read.
+func (r *Registry) Of(file string, check func(file []byte) error) *Registry {
+	return &Registry{dir: r.dir, file: file, check: func(file []byte) (Config, error) { return Config{}, check(file) }}
+}
 
 // VersionOf names the content of a model's file: the same file has the same version
 // everywhere.
@@ -91,12 +108,12 @@ func (r *Registry) place(name, version string) (string, error) {
 // Add puts a model into the registry under the name of the card and returns the card with
 // the version, size and checksum filled in. A file that is there already keeps its card.
 func (r *Registry) Add(file []byte, card Card) (Card, error) {
-	m, err := Decode(file)
+	config, err := r.check(file)
 	if err != nil {
 		return Card{}, err
 	}
 	sum := sha256.Sum256(file)
-	card.Version, card.SHA256, card.Bytes, card.Config = VersionOf(card.Name, file), hex.EncodeToString(sum[:]), len(file), m.config
+	card.Version, card.SHA256, card.Bytes, card.Config = VersionOf(card.Name, file), hex.EncodeToString(sum[:]), len(file), config
 	place, err := r.place(card.Name, card.Version)
 	if err != nil {
 		return Card{}, err
@@ -122,7 +139,7 @@ func (r *Registry) Add(file []byte, card Card) (Card, error) {
 		return Card{}, fmt.Errorf("lstm: add model: %w", err)
 	}
 	// The card comes last: a folder without one is no version.
-	if err := replace(filepath.Join(place, modelFile), file); err != nil {
+	if err := replace(filepath.Join(place, r.file), file); err != nil {
 		return Card{}, err
 	}
 	return card, replace(filepath.Join(place, cardFile), text)
@@ -139,7 +156,7 @@ func (r *Registry) Load(name, version string) (Card, []byte, error) {
 	if err != nil {
 		return Card{}, nil, err
 	}
-	file, err := readAtMost(filepath.Join(place, modelFile), modelMax)
+	file, err := readAtMost(filepath.Join(place, r.file), modelMax)
 	if err != nil {
 		return Card{}, nil, fmt.Errorf("lstm: load %s: %w", version, err)
 	}
@@ -259,7 +276,7 @@ func (r *Registry) enter(name string, p Promotion) error {
 		if err != nil {
 			return err
 		}
-		if _, err := Decode(file); err != nil {
+		if _, err := r.check(file); err != nil {
 			return err
 		}
 	}
