@@ -27,6 +27,7 @@ type ContentOptions struct {
 
 // ContentResult is what a model's subjects are worth.
 type ContentResult struct {
+	Guard     *ContentGuard      `json:"guard,omitempty"` // where labelled messages were at hand
 	Name      string             `json:"name"`
 	Model     string             `json:"model"`
 	Contexts  int                `json:"contexts"`

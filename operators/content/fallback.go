@@ -13,6 +13,7 @@ const (
 // Why a line was refused.
 const (
 	whyColons     = "has a colon twice"
+	whyReads      = "reads like " // and of what class
 	whyRepeats    = "says a word twice"
 	whyStumbles   = "stumbles"
 	whyUnfinished = "is unfinished"

@@ -102,6 +102,7 @@ type Writer struct {
 	banned   banned
 	claims   claims
 	policies policies
+	wording  *wording
 	fallback fallback
 	matcher  matcher
 	body     *body
@@ -121,6 +122,9 @@ func New(o Options) (*Writer, error) {
 		return nil, err
 	}
 	if w.policies, err = readPolicies(); err != nil {
+		return nil, err
+	}
+	if w.wording, err = shippedWording(); err != nil {
 		return nil, err
 	}
 	if err := o.Knowledge.check(); err != nil {
