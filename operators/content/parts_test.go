@@ -26,7 +26,7 @@ func TestParts(t *testing.T) {
 	w := writer(t, Options{SubjectWait: time.Minute, Knowledge: know})
 	lines, fallen := 0, 0
 	texts := map[string]map[string]bool{}
-	for i := range 110 {
+	for i := range fewer(110) {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("p", i), Kinds()[i%len(Kinds())]
 		r.Language = languages()[i/len(Kinds())%2]
@@ -74,6 +74,9 @@ func TestParts(t *testing.T) {
 			t.Errorf("an attribute of the other language: %q", d.Sentence)
 		}
 	}
+	if raced {
+		return // too few lines to count them
+	}
 	if fallen > lines/50 {
 		t.Errorf("%d of %d lines are written ones", fallen, lines)
 	}
@@ -105,7 +108,7 @@ func TestPlaces(t *testing.T) {
 	}
 	w := writer(t, Options{SubjectWait: time.Minute})
 	said := map[string]int{}
-	for i := range 110 {
+	for i := range fewer(110) {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("place", i), Kinds()[i%len(Kinds())]
 		r.Language = languages()[i/len(Kinds())%2]
@@ -122,6 +125,9 @@ func TestPlaces(t *testing.T) {
 					form = strings.ReplaceAll(form, v, Slot(s).String()) //nolint:gosec // few slots
 				}
 			}
+			if r.Language == "zh" { // the spaces are the names', not the line's
+				form = strings.NewReplacer(" {", "{", "} ", "}").Replace(form)
+			}
 			for _, tag := range tags() {
 				if key := l.Part + form; tagged[tag][key] && !free[key] {
 					said[tag]++
@@ -132,6 +138,9 @@ func TestPlaces(t *testing.T) {
 			}
 		}
 	}
+	if raced {
+		return // too few lines to count them
+	}
 	if said["playful"] == 0 || said["calm"] == 0 || said["last"] == 0 || said["replies"] != 0 {
 		t.Errorf("said by tag: %v", said)
 	}
@@ -141,7 +150,7 @@ func TestPlaces(t *testing.T) {
 func TestNoPartRepeatsAnother(t *testing.T) {
 	w := writer(t, Options{SubjectWait: time.Minute})
 	same := 0
-	for i := range 50 {
+	for i := range fewer(50) {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("rep", i), Kinds()[i%len(Kinds())]
 		d, _ := compose(t, w, r)
@@ -187,7 +196,7 @@ func TestKnowledge(t *testing.T) {
 	}
 	w := writer(t, Options{SubjectWait: time.Minute, Knowledge: know})
 	said := 0
-	for i := range 30 {
+	for i := range fewer(30) {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("k", i), []string{"browse", "search"}[i%2]
 		d, _ := compose(t, w, r)
