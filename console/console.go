@@ -32,6 +32,7 @@ type Options struct {
 	Experiments Experiments
 	Segments    Segments
 	Quality     Quality
+	Models      Models
 
 	Checks     []Check      // what /readyz asks
 	Metrics    http.Handler // mounted at /metrics
@@ -160,6 +161,9 @@ func (c *Console) routes() http.Handler {
 	}
 	if c.opt.Segments != nil {
 		mux.HandleFunc("GET /segments", c.segments)
+	}
+	if c.opt.Models != nil {
+		mux.HandleFunc("GET /models", c.models)
 	}
 	if c.opt.Quality != nil {
 		mux.HandleFunc("GET /quality", c.quality)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -38,7 +40,8 @@ model promote" puts it in use.`,
 			if o.Own, err = ownLines(own, registry); err != nil {
 				return err
 			}
-			raw, report, err := trainLogged(cmd, o, logDir)
+			var curves bytes.Buffer
+			raw, report, err := trainLogged(cmd, o, logDir, &curves)
 			if err != nil {
 				return err
 			}
@@ -56,6 +59,9 @@ model promote" puts it in use.`,
 				card, err = lstm.NewRegistry(filepath.Join(registry, modelsDir)).Add(raw, card)
 			}
 			if err != nil {
+				return err
+			}
+			if err := lstm.NewRegistry(filepath.Join(registry, modelsDir)).KeepCurves(card.Name, card.Version, curves.Bytes()); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), card.Version)
@@ -93,16 +99,26 @@ func trainable(o content.TrainOptions) error {
 	return nil
 }
 
-// trainLogged trains with a progress bar, writes the learning curves into a folder
-// unless it is "", and returns the model's file.
-func trainLogged(cmd *cobra.Command, o content.TrainOptions, dir string) (raw []byte, report content.Report, err error) {
+// trainLogged trains with a progress bar, writes the learning curves to w and into a
+// folder unless it is "", and returns the model's file.
+func trainLogged(cmd *cobra.Command, o content.TrainOptions, dir string, w io.Writer) (raw []byte, report content.Report, err error) {
+	curves, err := lstm.NewCurveWriter(w, time.Now())
+	if err != nil {
+		return nil, report, err
+	}
+	o.Curve = func(step int, tag string, value float64) error {
+		return curves.Write(lstm.Point{Step: int64(step), Tag: tag, Value: float32(value), At: time.Now()})
+	}
 	if dir != "" {
 		log, err := newCurveLog(dir)
 		if err != nil {
 			return nil, report, err
 		}
 		defer func() { err = errors.Join(err, log.Close()) }()
-		o.Curve = log.point
+		both := o.Curve
+		o.Curve = func(step int, tag string, value float64) error {
+			return errors.Join(both(step, tag, value), log.point(step, tag, value))
+		}
 	}
 	var bar *progressbar.ProgressBar
 	model, report, err := content.Train(cmd.Context(), o, func(step, total int, loss float64) {
