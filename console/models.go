@@ -129,7 +129,11 @@ func (c *Console) modelOf(m *ModelVersion) modelView {
 		v.At = at(m.At, c.opt.Zone)
 	}
 	for _, x := range m.Metrics[:min(len(m.Metrics), modelMetricsMax)] {
-		v.Metrics = append(v.Metrics, modelMetricView{clean(x.Name), fmt.Sprintf("%.4g", x.Value)})
+		text := fmt.Sprintf("%.4g", x.Value)
+		if whole := uint64(max(x.Value, 0)); x.Value < 1e15 && float64(whole) == x.Value { // a count, in full
+			text = number(whole)
+		}
+		v.Metrics = append(v.Metrics, modelMetricView{clean(x.Name), text})
 	}
 	for i := range m.Curves[:min(len(m.Curves), modelMetricsMax)] {
 		if cv, ok := curveOf(&m.Curves[i]); ok {

@@ -23,7 +23,7 @@ func (s shelf) Models(context.Context) ([]ModelKind, error) {
 	return []ModelKind{
 		{Name: s.name, Note: "writes the lines of mails", Versions: []ModelVersion{
 			{Version: "subject-00000001", Bytes: 815024, Metrics: []ModelMetric{{"held_out_loss", .6466}}},
-			{Version: "subject-00000002", At: demoTime, InUse: true, Data: "the shop's <b>lines</b>", Metrics: []ModelMetric{{"control", .995}},
+			{Version: "subject-00000002", At: demoTime, InUse: true, Data: "the shop's <b>lines</b>", Metrics: []ModelMetric{{"control", .995}, {"pairs", 16030}},
 				Curves: []ModelCurve{
 					{Name: "loss", Steps: []int64{0, 100, 200}, Values: []float64{5, 2, 1}},
 					{Name: "broken", Steps: []int64{0, 1}, Values: []float64{1, math.NaN()}},
@@ -54,7 +54,7 @@ func TestModelsPage(t *testing.T) {
 			t.Errorf("markup, or a curve that cannot be drawn: %s", body)
 		}
 	}
-	f(shelf{name: "subject"}, 200, "subject-00000001", "with the program", "in use", "held_out_loss 0.6466", "control 0.995",
+	f(shelf{name: "subject"}, 200, "subject-00000001", "with the program", "in use", "held_out_loss 0.6466", "control 0.995", "pairs 16\u202f030",
 		`d="M4 4L160 65.5L316 86"`, "loss: from 5 to 1, at least 1, in 200 steps", "back to what came with the program", "815\u202f024", `aria-current="page"`,
 		"ranks subjects", "millrace model train headline")
 	f(shelf{name: "<script>alert(1)</script>"}, 200, "&lt;script&gt;")
