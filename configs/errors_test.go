@@ -88,7 +88,7 @@ func TestJourneyErrors(t *testing.T) {
 	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 13 known names (did you mean "mode"?)`)
 	f("  wait:", "  wiat:", `4:1: trigger.wait: missing, expected the key "wait"`, `8:3: trigger.wiat: unknown key "wiat", expected one of 7 known names (did you mean "wait"?)`)
 	f("once_per", "every", `10:3: trigger.at_most.once_per: missing, expected the key "once_per"`, `10:13: trigger.at_most.every: unknown key "every", expected one of once_per`)
-	f("count: 3", "count: 3, colour: red", `18:64: content.recommend.colour: unknown key "colour", expected one of count, exclude, from, seed`)
+	f("count: 3", "count: 3, colour: red", `18:64: content.recommend.colour: unknown key "colour", expected one of by, count, diversity, exclude, from, in_stock, per_brand, per_category, price_max, price_min, seed`)
 	f("mode: live", "mode: live\nmode: paused", `4:1: mode: got the key twice, it stands at 3:1 already`)
 	f("send: {id: send, ", "send: {id: send, id: two, ", `20:18: send.id: got the key twice, it stands at 20:8 already`)
 	f("  id: abandoned\n", "", `4:1: trigger.id: missing, expected the key "id"`)
@@ -168,7 +168,10 @@ func TestLaterParts(t *testing.T) {
 	f("id: send,", `id: send, window: {from: "08:00"},`, `20:18: send.window: not yet supported: quiet hours come later`)
 	f("id: send,", "id: send, caps: {class: marketing},", `20:18: send.caps: not yet supported: caps come later; trigger.at_most bounds one journey and send.rate the speed`)
 	f("id: send,", "id: send, idempotency_key: [user_id],", `20:35: send.idempotency_key: not yet supported: a key other than [user_id, cart_id, trigger.started_at], the trigger's key and its start`)
-	f("[co-purchase]", "[co-purchase, similar-items]", `18:35: content.recommend.from[1]: not yet supported: content similarity comes later`)
+	f("count: 3", "count: 3, price_min: 9, price_max: 5", `18:75: content.recommend.price_min: is above price_max, so nothing could be shown`)
+	f("count: 3", "count: 3, diversity: 1", `18:75: content.recommend.diversity: got 1, expected a share such as 5%`)
+	f("count: 3", "count: 3, by: magic", `18:68: content.recommend.by: got "magic", expected one of hybrid, together`)
+	f("[co-purchase]", "[co-purchase, similar-items]", `18:35: content.recommend.from[1]: not yet supported: they are part of by: hybrid`)
 	f("audience:\n", "measure: {goal: x}\naudience:\n", `11:17: measure.goal: got "x", expected a mapping`)
 	f("audience:\n", "steps: []\naudience:\n", `11:1: steps: not yet supported: the long form comes later; the journey form is read`)
 	s := seeded(t, baseShop)
@@ -272,7 +275,7 @@ func TestTextErrors(t *testing.T) {
 	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
 	f(manyKeys(501), "501:1: got more than 500 keys in one mapping")
 	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
-	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, fields, holdout, items, links, log, outbox, profile, quality, segments, senders, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
+	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, fields, holdout, items, links, log, outbox, profile, quality, segments, senders, sentiment, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
 }
 
 // nested is a mapping in a mapping, and so on.

@@ -86,7 +86,15 @@ type Recommend struct {
 	From    []string `json:"from" words:"sources" jsonschema:"required" jsonschema_description:"Sources, in order of preference."`
 	Seed    string   `json:"seed" words:"seeds" jsonschema:"required" jsonschema_description:"The items whose neighbours are shown."`
 	Count   int      `json:"count" jsonschema:"minimum=1,maximum=12" jsonschema_description:"How many (3)."`
-	Exclude string   `json:"exclude" jsonschema:"enum=purchased,enum=none" jsonschema_description:"What is left out besides the seed itself (purchased)."`
+	Exclude string   `json:"exclude" jsonschema:"enum=purchased,enum=none,enum=last,enum=session" jsonschema_description:"What is left out besides the seed itself: what was purchased, the product looked at last, all of the visit, or nothing (purchased)."`
+	By      string   `json:"by,omitempty" jsonschema:"enum=hybrid,enum=together" jsonschema_description:"What this journey's recommendations go by (items.recommend of the shop)."`
+
+	InStock     string  `json:"in_stock,omitempty" jsonschema:"enum=no,enum=yes" jsonschema_description:"Leaves out what the catalogue says is out of stock (no)."`
+	PriceMin    int     `json:"price_min,omitempty" jsonschema:"minimum=1,maximum=1000000000" jsonschema_description:"Lowest price, in whole units of the currency of the products (none)."`
+	PriceMax    int     `json:"price_max,omitempty" jsonschema:"minimum=1,maximum=1000000000" jsonschema_description:"Highest price, in whole units of the currency of the products (none)."`
+	PerBrand    int     `json:"per_brand,omitempty" jsonschema:"minimum=1,maximum=12" jsonschema_description:"How many products of one brand (any number)."`
+	PerCategory int     `json:"per_category,omitempty" jsonschema:"minimum=1,maximum=12" jsonschema_description:"How many products of one category (any number)."`
+	Diversity   Percent `json:"diversity,omitempty" jsonschema_description:"How much likeness to what is already shown counts against a product, such as 30% (0%)."`
 }
 
 // Send says how a mail leaves.

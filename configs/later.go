@@ -31,7 +31,7 @@ var laterKeys = map[string]string{
 	"profile.segments":             "segments are declared beside profile, under segments",
 	"privacy":                      "privacy settings come later",
 	"quiet_hours":                  "quiet hours come later",
-	"content.recommend.hybrid":     "hybrid recommendation comes later",
+	"content.recommend.hybrid":     "by: hybrid, or items.recommend of shop.yaml, says so",
 	"content.recommend.explore":    "exploration comes with bandits",
 }
 
@@ -39,9 +39,9 @@ var laterKeys = map[string]string{
 var laterValues = map[string]map[string]string{
 	"mode": {"shadow": "shadow runs come with reload; paused starts and sends nothing"},
 	"content.recommend.from": {
-		"similar-items": "content similarity comes later",
-		"session":       "session neighbours come later",
-		"hybrid":        "hybrid recommendation comes later",
+		"similar-items": "they are part of by: hybrid",
+		"session":       "visits are part of by: hybrid",
+		"hybrid":        "by: hybrid, or items.recommend of shop.yaml, says so",
 	},
 	"content.kind": {
 		"price-drop":    "changes of the catalogue start no journeys so far",

@@ -87,7 +87,10 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 	if owner.awaits > 0 { // what is on its way may forbid the mail
 		return engine.Again, mergeWait, nil
 	}
-	if owner.capped, err = m.pipeline.promised(v, &d, owner); err != nil {
+	if owner.capped, err = m.pipeline.promised(v, &d, owner); err == nil && owner.capped == "" {
+		owner.capped, err = m.pipeline.heldBack(v, owner.person, &d)
+	}
+	if err != nil {
 		return engine.Again, 0, err
 	}
 	p, _, err := engine.Read(v, m.pipeline.keeper.Cell, owner.person)
@@ -175,7 +178,7 @@ func (m *Mailer) write(ctx context.Context, v *engine.View, d *event.Decision, p
 	if err := m.track(&req, d); err != nil {
 		return mail.Letter{}, nil, err
 	}
-	scored, err := m.pipeline.recommendations(v, m.query(&j, d, p, v.Watermark))
+	scored, err := m.pipeline.recommend(v, &j, d, p)
 	if err != nil {
 		return mail.Letter{}, nil, err
 	}
@@ -235,27 +238,6 @@ func (m *Mailer) track(req *content.Request, d *event.Decision) error {
 		req.Pixel = pixel + ".gif"
 	}
 	return err
-}
-
-// query asks for what goes with the items that the mail is about.
-func (m *Mailer) query(j *Journey, d *event.Decision, p *profile.Person, now int64) recommend.Query {
-	limit := 3
-	if j.Config != nil && j.Config.Content.Recommend != nil && j.Config.Content.Recommend.Count > 0 {
-		limit = j.Config.Content.Recommend.Count
-	}
-	if j.Config != nil && j.Config.Content.Variants[d.Variant].Count > 0 {
-		limit = j.Config.Content.Variants[d.Variant].Count
-	}
-	q := recommend.QueryFor(p, j.Exclude, limit, now)
-	q.NeedName, q.NeedPrice = true, true
-	if len(d.Items) > 0 { // else what the person looked at or bought
-		q.Seeds = q.Seeds[:0]
-	}
-	for i := range d.Items {
-		q.Seeds = append(q.Seeds, recommend.Seed{Item: d.Items[i].ID, Weight: 1})
-		q.Hide = append(q.Hide, d.Items[i].ID)
-	}
-	return q
 }
 
 func (m *Mailer) link(path string, token func() (string, error)) (string, error) {

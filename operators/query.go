@@ -2,7 +2,6 @@ package operators
 
 import (
 	"strings"
-	"sync"
 
 	"millrace/engine"
 	"millrace/operators/event"
@@ -70,7 +69,7 @@ func (p *Pipeline) Item(v *engine.View, id string) (recommend.Item, bool, error)
 
 // Neighbours are the items that go with one, surest first.
 func (p *Pipeline) Neighbours(v *engine.View, id string, r recommend.Relation, limit int) ([]recommend.Neighbour, error) {
-	read, failed := p.reader(v)
+	read, failed := p.reader(v, new(recommend.Query))
 	totals, _, err := engine.Read(v, p.items.Totals, "")
 	if err != nil {
 		return nil, err
@@ -85,79 +84,43 @@ func (p *Pipeline) Popular(v *engine.View, n int) ([]string, error) {
 	return totals.Popular(n), err
 }
 
-// RecommendTo is what would be shown to a person, by the shop's user id.
-func (p *Pipeline) RecommendTo(v *engine.View, userID string, limit int) ([]recommend.Scored, error) {
-	person, _, err := p.Person(v, userID)
-	if err != nil {
-		return nil, err
-	}
-	q := recommend.QueryFor(&person, p.exclude, limit, v.Watermark)
-	q.Categories = favourites(&person, v.Watermark)
-	return p.recommendations(v, q)
-}
-
 func (p *Pipeline) recommendations(v *engine.View, q recommend.Query) ([]recommend.Scored, error) {
-	read, failed := p.reader(v)
-	totals, _, err := engine.Read(v, p.items.Totals, "")
+	read, failed := p.reader(v, &q)
+	totals, err := p.totals.get(v, p.items.Totals)
 	if err != nil {
 		return nil, err
 	}
-	skip := q.Skip
-	q.Skip = func(id string) bool { return p.never[id] || skip != nil && skip(id) }
-	out := p.recommender.Recommend(q, read, &totals)
+	p.exclusions(&q)
+	out := p.recommender.Recommend(q, read, totals)
 	return out, *failed
 }
 
-// reader reads item records from a view, and remembers the first error.
-func (p *Pipeline) reader(v *engine.View) (recommend.Reader, *error) {
+// exclusions leaves out what is never recommended.
+func (p *Pipeline) exclusions(q *recommend.Query) {
+	skip := q.Skip
+	q.Skip = func(id string) bool { return p.never[id] || skip != nil && skip(id) }
+}
+
+// reader reads item records from a view, and remembers the first error. What q asks of
+// neighbours is answered from memory.
+func (p *Pipeline) reader(v *engine.View, q *recommend.Query) (recommend.Reader, *error) {
 	var failed error
-	return func(id string) (*recommend.Item, bool) {
-		it, err := p.cache.get(v, id, func() (*recommend.Item, error) {
-			it, ok, err := engine.Read(v, p.items.Cell, id)
-			if err != nil || !ok {
-				return nil, err
-			}
-			return &it, nil
-		})
+	read := func(id string) (*recommend.Item, error) {
+		it, ok, err := engine.Read(v, p.items.Cell, id)
 		if err != nil && failed == nil {
 			failed = err
 		}
+		if err != nil || !ok {
+			return nil, err
+		}
+		return &it, nil
+	}
+	q.Brief = func(id string) (*recommend.Item, bool) {
+		it := p.cache.get(v, id, q.Tops != nil, read)
 		return it, it != nil
+	}
+	return func(id string) (*recommend.Item, bool) {
+		it, err := read(id)
+		return it, err == nil && it != nil
 	}, &failed
-}
-
-// itemCache keeps decoded item records that recommendations share: a mail may look at
-// a thousand of them. They are only read. Safe for concurrent use.
-type itemCache struct {
-	mu    sync.Mutex
-	epoch uint64
-	items map[string]*recommend.Item // nil: there is none
-}
-
-const (
-	itemCacheMax    = 20_000 // about 50 MB
-	itemCacheEpochs = 64     // as far as the records themselves may trail their messages
-)
-
-func (c *itemCache) get(v *engine.View, id string, read func() (*recommend.Item, error)) (*recommend.Item, error) {
-	c.mu.Lock()
-	if c.items == nil || v.Epoch > c.epoch+itemCacheEpochs || len(c.items) >= itemCacheMax {
-		c.items, c.epoch = make(map[string]*recommend.Item), v.Epoch
-	}
-	it, ok := c.items[id]
-	items := c.items
-	c.mu.Unlock()
-	if ok {
-		return it, nil
-	}
-	it, err := read()
-	if err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(items) < itemCacheMax {
-		items[id] = it
-	}
-	return it, nil
 }

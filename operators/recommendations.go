@@ -24,11 +24,11 @@ func favourites(p *profile.Person, now int64) []string {
 // RecommendSession is what goes with the items of a visit, oldest first; then what is
 // popular in their categories, the newest item's first; then what is popular at all.
 func (p *Pipeline) RecommendSession(v *engine.View, items []string, limit int) ([]recommend.Scored, error) {
-	q := recommend.QueryForSession(items, limit, v.Watermark)
+	q := recommend.LiveQuery{Query: recommend.QueryForSession(items, limit, v.Watermark), Present: items, Placement: "session"}
 	q.Tops = &p.tops
-	read, failed := p.reader(v)
+	_, failed := p.reader(v, &q.Query)
 	for _, s := range q.Seeds {
-		i, ok := read(s.Item)
+		i, ok := q.Brief(s.Item)
 		if ok && i.Facts.Category != "" && !slices.Contains(q.Categories, i.Facts.Category) {
 			q.Categories = append(q.Categories, i.Facts.Category)
 		}
@@ -36,5 +36,5 @@ func (p *Pipeline) RecommendSession(v *engine.View, items []string, limit int) (
 	if *failed != nil {
 		return nil, *failed
 	}
-	return p.recommendations(v, q)
+	return p.suggestions(v, &q)
 }

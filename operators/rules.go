@@ -19,6 +19,8 @@ type Journey struct {
 	Rule    trigger.Rule
 	Config  *configs.Journey
 	Exclude recommend.Exclude
+	// Together says that recommendations go by what goes together alone.
+	Together bool
 	// Experiment is that of the journey's variants and holdouts, nil without any.
 	Experiment *experiment.Running
 }
@@ -61,6 +63,7 @@ func JourneysWith(set *configs.Set, models *PeopleModels, assumeConsent bool) ([
 			}
 			ready.Exclude = exclude
 		}
+		ready.Together = !j.Content.Recommend.Hybrid(set.Shop)
 		out = append(out, ready)
 	}
 	return out, nil

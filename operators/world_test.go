@@ -71,18 +71,24 @@ func pseudonyms(t testing.TB) *privacy.Pseudonyms {
 // default.
 func build(t testing.TB, all []operators.Journey, cache int) *operators.Pipeline {
 	t.Helper()
-	return buildLate(t, all, cache, operators.LateOptions{})
+	return buildLate(t, all, cache, operators.LateOptions{}, nil)
 }
 
-// buildLate is build with options for what comes too late.
-func buildLate(t testing.TB, all []operators.Journey, cache int, late operators.LateOptions) *operators.Pipeline {
+// buildLate is build with options for what comes too late, and for recommendations.
+func buildLate(t testing.TB, all []operators.Journey, cache int, late operators.LateOptions, w *world) *operators.Pipeline {
 	t.Helper()
 	var rules []trigger.Rule
 	for _, j := range all {
 		rules = append(rules, j.Rule)
 	}
+	var live *recommend.Live
+	var look func(*engine.View, string) (recommend.Listing, bool)
+	var listening *operators.Listening
+	if w != nil {
+		live, look, listening = w.live, w.look, w.listening
+	}
 	return operators.Build(operators.Options{
-		Then: operators.Thens(all), Late: late,
+		Then: operators.Thens(all), Late: late, Live: live, Look: look, Listening: listening,
 		Pseudonyms: pseudonyms(t), Rules: rules, PeopleMax: cache, ItemsMax: cache, Experiments: operators.Experiments(all),
 		Profile: profile.Options{HalfLife: 30 * 24 * time.Hour}, Recommend: recommend.Options{HalfLife: 90 * 24 * time.Hour},
 	})
@@ -114,6 +120,9 @@ type world struct {
 	options    func(*engine.Options) // changes how the engine runs
 	closers    []func()
 	late       operators.LateOptions
+	live       *recommend.Live // nil: none
+	look       func(*engine.View, string) (recommend.Listing, bool)
+	listening  *operators.Listening // nil: nobody listens
 }
 
 // newWorld opens a world in a new directory. Start it.
@@ -163,7 +172,7 @@ func (w *world) start() {
 	w.suppressed, err = mail.OpenSuppressed(filepath.Join(w.dir, "suppressed"), mail.SuppressOptions{NoSync: true})
 	w.check(err)
 	w.sender = mail.NewSender(w.smtp, w.journal, mail.SenderOptions{Suppressed: w.suppressed.Contains})
-	w.pipeline = buildLate(w.t, w.journeys, 0, w.late)
+	w.pipeline = buildLate(w.t, w.journeys, 0, w.late, w)
 	o := engine.Options{
 		Decoder: operators.NewDecoder(event.Options{}), Graph: w.pipeline.Graph, Tick: w.tick,
 		Handlers: map[string]engine.Handler{

@@ -72,7 +72,7 @@ func evalSessionsBy(ctx context.Context, s *RecommendSet, o RecommendOptions, ru
 	}
 	p := newPanel(s.Name, o, h)
 	p.describe(s)
-	steps := &steps{ctx: ctx, set: s.Name, report: o.Progress, total: len(split.train) + 2*len(split.valid) + len(split.test)}
+	steps := &steps{ctx: ctx, set: s.Name, report: o.Progress, total: 2 * (len(split.train) + 2*len(split.valid) + len(split.test))}
 	index := func(visits []RecommendVisit) error {
 		for k := range visits {
 			p.observe(&visits[k], "", visits[k].Key)
@@ -98,7 +98,13 @@ func evalSessionsBy(ctx context.Context, s *RecommendSet, o RecommendOptions, ru
 	if err := p.predict(split.test, rule, steps, false); err != nil {
 		return nil, err
 	}
-	return p.results("next item, split by "+split.how, rule, items, "mrr@20", "hr@20", "ndcg@10"), nil
+	protocol := "next item, split by " + split.how
+	rows := p.results(protocol, rule, items, "mrr@20", "hr@20", "ndcg@10")
+	more, err := liveRows(p, s, split, rule, protocol, steps)
+	if err != nil {
+		return nil, err
+	}
+	return append(rows, more...), nil
 }
 
 // longest is the 99.5 percentile of the length of sessions: what is longer is no shopper.

@@ -15,7 +15,7 @@ import (
 
 func newBench() *cobra.Command {
 	cmd := &cobra.Command{Use: "bench", Short: "Measure what millrace costs on this machine"}
-	cmd.AddCommand(newBenchEngine(), newBenchExperiments(), newBenchNexmark(), newBenchRecommend())
+	cmd.AddCommand(newBenchEngine(), newBenchExperiments(), newBenchNexmark(), newBenchRecommend(), newBenchGrowth())
 	return cmd
 }
 

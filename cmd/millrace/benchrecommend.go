@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"millrace/bench"
 	"millrace/operators/event"
 )
 
@@ -34,12 +35,14 @@ type recommendResult struct {
 	Clicks   int     `json:"clicks"`
 	Fill     float64 `json:"fill_seconds"`
 	Asked    int     `json:"asked"`
-	Failed   int     `json:"failed"`    // no answer, or neither 200 nor 404
-	Rate     float64 `json:"rate"`      // answers a second
-	P50      float64 `json:"p50_ms"`    // from when a question was due, so that waiting counts
-	P99      float64 `json:"p99_ms"`    //
-	Max      float64 `json:"max_ms"`    //
-	Recorded int     `json:"top_items"` // items in an answer, on average
+	Failed   int     `json:"failed"`               // no answer, or neither 200 nor 404
+	Failure  string  `json:"failure,omitempty"`    // the first one
+	Rate     float64 `json:"rate"`                 // answers a second
+	P50      float64 `json:"p50_ms"`               // from when a question was due, so that waiting counts
+	P99      float64 `json:"p99_ms"`               //
+	Max      float64 `json:"max_ms"`               //
+	Recorded int     `json:"top_items"`            // items in an answer, on average
+	CPU      float64 `json:"cpu_seconds_per_1000"` // of both sides and all else the program does meanwhile
 }
 
 func newBenchRecommend() *cobra.Command {
@@ -84,8 +87,8 @@ func (r *recommendResult) print(w io.Writer, asJSON bool) error {
 		_, err = fmt.Fprintf(w, "\n%s\n", raw)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%d clicks of %d visits to %d items read in %.1f s; %d questions, %.0f a second, %d failed: p50 %.2f ms, p99 %.2f ms, longest %.2f ms; %d items an answer\n",
-		r.Clicks, r.Sessions, r.Items, r.Fill, r.Asked, r.Rate, r.Failed, r.P50, r.P99, r.Max, r.Recorded)
+	_, err := fmt.Fprintf(w, "\n%d clicks of %d visits to %d items read in %.1f s; %d questions, %.0f a second, %d failed: p50 %.2f ms, p99 %.2f ms, longest %.2f ms; %d items an answer; %.2f s of processor time a thousand\n",
+		r.Clicks, r.Sessions, r.Items, r.Fill, r.Asked, r.Rate, r.Failed, r.P50, r.P99, r.Max, r.Recorded, r.CPU)
 	return err
 }
 
@@ -140,7 +143,9 @@ func (b *recommendBench) run(ctx context.Context) (r recommendResult, err error)
 	for k := range questions {
 		questions[k] = "http://" + a.listeners["console"].Addr().String() + "/api/recommend?n=20&session=" + strings.Join(visit(), ",")
 	}
+	before := bench.ProcessorTime()
 	b.ask(ctx, questions, &r)
+	r.CPU = (bench.ProcessorTime() - before).Seconds() * 1000 / float64(r.Asked)
 	return r, ctx.Err()
 }
 
@@ -192,6 +197,7 @@ func (b *recommendBench) ask(ctx context.Context, questions []string, r *recomme
 	defer client.CloseIdleConnections()
 	took, shown := make([]time.Duration, total), make([]int, total)
 	var next, failed atomic.Int64
+	var once sync.Once
 	var wg sync.WaitGroup
 	began := time.Now()
 	for range askers {
@@ -210,6 +216,7 @@ func (b *recommendBench) ask(ctx context.Context, questions []string, r *recomme
 				n, err := askOnce(ctx, client, questions[k%len(questions)])
 				if err != nil {
 					failed.Add(1)
+					once.Do(func() { r.Failure = err.Error() })
 				}
 				took[k], shown[k] = time.Since(due), n
 			}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -18,7 +17,8 @@ import (
 
 // This file makes the model that ranks subjects by their clicks, and reads it for writers.
 
-// headlineName and headlineFile are how the registry calls such models.
+// headlineName is how the registry calls such models, headlineFile how a file of one is
+// called by itself.
 const (
 	headlineName = "headline"
 	headlineFile = "headline.model"
@@ -26,7 +26,7 @@ const (
 
 // headlinesOf is the registry of models of clicks beside that of the writers.
 func headlinesOf(r *lstm.Registry) *lstm.Registry {
-	return r.Of(headlineFile, func(file []byte) error {
+	return r.Of(func(file []byte) error {
 		_, err := sentiment.DecodeHeadline(file)
 		return err
 	})
@@ -111,7 +111,7 @@ func (h *headlineTraining) run(cmd *cobra.Command) error {
 		_, err = fmt.Fprintf(w, "learnt from %d pairs of %s; %d bytes in %s%s\n", len(pairs), source, len(raw), h.out, judged)
 		return err
 	}
-	card, err = headlinesOf(lstm.NewRegistry(filepath.Join(h.dir, modelsDir))).Add(raw, card)
+	card, err = headlinesOf(lstm.NewRegistry(filepath.Join(h.dir, modelsDir))).AddFile(raw, card)
 	if err != nil {
 		return err
 	}
@@ -133,23 +133,4 @@ func testPairs(path string) ([]accuracy.HeadlinePair, string, error) {
 		return nil, "", err
 	}
 	return accuracy.HeadlinePairs(variants), fmt.Sprintf("%d headlines of past tests", len(variants)), nil
-}
-
-// modelKind says of which kind a version is, by its name.
-func modelKind(version, name string) string {
-	if len(version) > len(headlineName) && version[:len(headlineName)+1] == headlineName+"-" {
-		return headlineName
-	}
-	return cmp.Or(name, content.ModelName)
-}
-
-// kindFlag adds --name to a command.
-func kindFlag(cmd *cobra.Command) func() (string, error) {
-	name := cmd.Flags().String("name", content.ModelName, "which model: subject, or headline, which ranks subjects")
-	return func() (string, error) {
-		if *name != content.ModelName && *name != headlineName {
-			return "", &exitError{exitUsage, fmt.Errorf("--name %q, want %s or %s", *name, content.ModelName, headlineName)}
-		}
-		return *name, nil
-	}
 }

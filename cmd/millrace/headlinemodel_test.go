@@ -81,7 +81,7 @@ func TestHeadlineCommands(t *testing.T) {
 	refuse(exitUsage, "train", "headline", "--from-log")
 	refuse(exitUsage, "train", "headline", "--from-log", "--data", "x", "--data-dir", dir)
 	refuse(exitNotFound, "train", "headline", "--from-log", "--data-dir", dir)
-	file := filepath.Join(dir, modelsDir, headlineName, a, headlineFile)
+	file := filepath.Join(dir, modelsDir, headlineName, a, "model.safetensors")
 	whole, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestHeadlineInUse(t *testing.T) {
 	if err := headlinesOf(r).Promote(headlineName, b, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, modelsDir, headlineName, b, headlineFile), []byte("broken"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, modelsDir, headlineName, b, "model.safetensors"), []byte("broken"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	subjects(a)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -67,9 +68,12 @@ and then the models that rank subjects by their clicks. The one in use has a sta
 On-topic is the share of subjects that name their trigger or category.`,
 		Args: noArgs,
 	}
-	registry := registryFlag(cmd)
+	registry, name := registryFlag(cmd), nameFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		r := registry()
+		if name.tone(nil) {
+			return listTone(cmd, r, asJSON)
+		}
 		shipped, _, err := shippedCard()
 		if err != nil {
 			return err
@@ -132,7 +136,7 @@ func loadModel(r *lstm.Registry, version string) (lstm.Card, []byte, error) {
 	if version == shippedWord {
 		return shippedCard()
 	}
-	if modelKind(version, "") == headlineName {
+	if strings.HasPrefix(version, headlineName+"-") {
 		card, file, err := headlinesOf(r).Load(headlineName, version)
 		return card, file, notFoundModel(err)
 	}
@@ -147,8 +151,11 @@ func newModelShow() *cobra.Command {
 		Example: `  millrace model show shipped`,
 		Args:    wantArgs(1),
 	}
-	registry := registryFlag(cmd)
+	registry, name := registryFlag(cmd), nameFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if name.tone(args) {
+			return showTone(cmd, registry(), args[0])
+		}
 		card, _, err := loadModel(registry(), args[0])
 		if err != nil {
 			return err
@@ -167,7 +174,7 @@ func newModelEval() *cobra.Command {
 		Short: "Measure a version: millrace eval content for it",
 		Args:  wantArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if modelKind(args[0], "") == headlineName {
+			if strings.HasPrefix(args[0], headlineName+"-") {
 				return &exitError{exitUsage, errors.New("a model that ranks headlines is measured by millrace eval headline")}
 			}
 			if args[0] != shippedWord {
@@ -195,20 +202,18 @@ func newModelPromote() *cobra.Command {
 		Use:   "promote VERSION",
 		Short: "Put a version of a model in use",
 		Long: `Promote checks a version of the registry and puts it in use; its name says which model it
-is. "shipped" is the model of subjects of the program itself; with --name headline it is
-none, since none is shipped.`,
+is. "shipped" is the model of the program itself; with --name headline it is none, since
+none is shipped.`,
 		Args: wantArgs(1),
 	}
-	registry := registryFlag(cmd)
-	kind := kindFlag(cmd)
+	registry, name := registryFlag(cmd), nameFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r := registry()
-		name, err := kind()
-		if err != nil {
-			return err
-		}
-		if modelKind(args[0], name) == headlineName {
+		if name.headline(args) {
 			return promoteHeadline(cmd, r, args[0])
+		}
+		if name.tone(args) {
+			return promoteTone(cmd, r, args[0])
 		}
 		card, file, err := loadModel(r, args[0])
 		if err != nil {
@@ -255,18 +260,16 @@ func newModelRollback() *cobra.Command {
 		Short: "Take the last promotion of a model back",
 		Args:  noArgs,
 	}
-	registry := registryFlag(cmd)
-	kind := kindFlag(cmd)
+	registry, name := registryFlag(cmd), nameFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		name, err := kind()
-		if err != nil {
-			return err
+		if name.tone(nil) {
+			return rollbackTone(cmd, registry())
 		}
-		r, none := registry(), "the shipped model"
-		if name == headlineName {
-			r, none = headlinesOf(r), noHeadline
+		r, none, kind := registry(), "the shipped model", content.ModelName
+		if name.headline(nil) {
+			r, none, kind = headlinesOf(r), noHeadline, headlineName
 		}
-		version, err := r.Rollback(name, time.Now().UTC())
+		version, err := r.Rollback(kind, time.Now().UTC())
 		if err != nil {
 			return notFoundModel(err)
 		}

@@ -46,7 +46,7 @@ func TestRecommendHTTP(t *testing.T) {
 	}
 	r.until("the orders are known", func() bool {
 		code, v, _ := get("session=A&n=3")
-		return code == http.StatusOK && len(v.Items) == 3 && strings.Contains(v.Items[0].Why, "together") // items are written behind
+		return code == http.StatusOK && len(v.Items) == 3 && strings.Contains(v.Items[0].Why, "together") && strings.Contains(v.Items[1].Why, "similar") // items are written behind
 	})
 	f := func(query, want string) {
 		t.Helper()
@@ -59,11 +59,11 @@ func TestRecommendHTTP(t *testing.T) {
 			t.Errorf("%s: %d %q, want %q\n%s", query, code, g, want, body)
 		}
 	}
-	f("session=A&n=3&explain=1", "B: bought together with Axe in 1 order; D: popular in Tools; C: popular")
-	f("session=A,B&n=3&explain=1", "D: popular in Tools; C: popular")
+	f("session=A&n=3&explain=1", "B: bought together with Axe in 1 order; D: similar to Axe; C: popular")
+	f("session=A,B&n=3&explain=1", "D: similar to Axe; C: popular")
 	f("session=A&n=1", "B: bought together with Axe")
 	f("item=B&n=1&explain=1", "A: bought together with Bow in 1 order")
-	f("user=ann&explain=1", "D: popular in Tools; C: popular") // A and B are bought
+	f("user=ann&explain=1", "D: similar to Axe; C: popular") // A and B are bought
 	if _, v, body := get("user=stranger&n=2"); !v.Cold || len(v.Items) != 2 || strings.Contains(body, `"into"`) {
 		t.Errorf("a stranger: %s", body)
 	}

@@ -61,26 +61,21 @@ type Promotion struct {
 // which of them is in use in DIR/NAME/promoted.json. Each file is put in its place whole,
 // so another process that reads sees the old or the new. One process may write at a time.
 type Registry struct {
-	dir, file string
-	check     func(file []byte) (Config, error)
+	dir   string
+	check func(file []byte) error // whether a file is a model
 }
 
-// NewRegistry returns the registry of networks in dir, which need not exist yet.
+// NewRegistry returns the registry in dir, which need not exist yet.
 func NewRegistry(dir string) *Registry {
-	return &Registry{dir: dir, file: modelFile, check: func(file []byte) (Config, error) {
-		m, err := Decode(file)
-		if err != nil {
-			return Config{}, err
-		}
-		return m.config, nil
+	return &Registry{dir, func(file []byte) error {
+		_, err := Decode(file)
+		return err
 	}}
 }
 
-// Of returns the registry in the same directory of models that are no networks: file is
-// what theirs is called, and check says whether one can be read.
-func (r *Registry) Of(file string, check func(file []byte) error) *Registry {
-	return &Registry{dir: r.dir, file: file, check: func(file []byte) (Config, error) { return Config{}, check(file) }}
-}
+// Of returns the same registry for models of another kind than those of this package,
+// which check knows. Their files have the same name, whatever is in them.
+func (r *Registry) Of(check func(file []byte) error) *Registry { return &Registry{r.dir, check} }
 
 // VersionOf names the content of a model's file: the same file has the same version
 // everywhere.
@@ -108,12 +103,21 @@ func (r *Registry) place(name, version string) (string, error) {
 // Add puts a model into the registry under the name of the card and returns the card with
 // the version, size and checksum filled in. A file that is there already keeps its card.
 func (r *Registry) Add(file []byte, card Card) (Card, error) {
-	config, err := r.check(file)
+	m, err := Decode(file)
 	if err != nil {
 		return Card{}, err
 	}
+	card.Config = m.config
+	return r.AddFile(file, card)
+}
+
+// AddFile is Add for a model of another kind than those of this package, see Of.
+func (r *Registry) AddFile(file []byte, card Card) (Card, error) {
+	if err := r.check(file); err != nil {
+		return Card{}, err
+	}
 	sum := sha256.Sum256(file)
-	card.Version, card.SHA256, card.Bytes, card.Config = VersionOf(card.Name, file), hex.EncodeToString(sum[:]), len(file), config
+	card.Version, card.SHA256, card.Bytes = VersionOf(card.Name, file), hex.EncodeToString(sum[:]), len(file)
 	place, err := r.place(card.Name, card.Version)
 	if err != nil {
 		return Card{}, err
@@ -139,7 +143,7 @@ func (r *Registry) Add(file []byte, card Card) (Card, error) {
 		return Card{}, fmt.Errorf("lstm: add model: %w", err)
 	}
 	// The card comes last: a folder without one is no version.
-	if err := replace(filepath.Join(place, r.file), file); err != nil {
+	if err := replace(filepath.Join(place, modelFile), file); err != nil {
 		return Card{}, err
 	}
 	return card, replace(filepath.Join(place, cardFile), text)
@@ -156,7 +160,7 @@ func (r *Registry) Load(name, version string) (Card, []byte, error) {
 	if err != nil {
 		return Card{}, nil, err
 	}
-	file, err := readAtMost(filepath.Join(place, r.file), modelMax)
+	file, err := readAtMost(filepath.Join(place, modelFile), modelMax)
 	if err != nil {
 		return Card{}, nil, fmt.Errorf("lstm: load %s: %w", version, err)
 	}
@@ -276,7 +280,7 @@ func (r *Registry) enter(name string, p Promotion) error {
 		if err != nil {
 			return err
 		}
-		if _, err := r.check(file); err != nil {
+		if err := r.check(file); err != nil {
 			return err
 		}
 	}

@@ -78,6 +78,14 @@ func (x *Content) Len() int { return x.count }
 
 // Describe takes over what is said of an item, in the place of what was said before.
 func (x *Content) Describe(i Num, p Product) {
+	x.describe(i, p)
+	if x.count >= 2*x.weighed {
+		x.Weigh()
+	}
+}
+
+// describe is Describe for one who calls weighSome.
+func (x *Content) describe(i Num, p Product) {
 	if i < 0 {
 		return
 	}
@@ -98,9 +106,18 @@ func (x *Content) Describe(i Num, p Product) {
 		}
 	}
 	t.norm = x.length(t)
-	if x.count >= 2*x.weighed {
-		x.Weigh()
+}
+
+// weighSome is Weigh for n items from one on. It answers the item to go on with.
+func (x *Content) weighSome(from, n int) int {
+	if from >= len(x.texts) {
+		from = 0
 	}
+	to := min(from+n, len(x.texts))
+	for i := from; i < to; i++ {
+		x.texts[i].norm = x.length(&x.texts[i])
+	}
+	return to
 }
 
 // Forget takes an item out.

@@ -16,6 +16,14 @@ func (s Scored) Explain() string {
 	case s.Seed == "":
 		return "popular"
 	}
+	switch name := cmp.Or(s.SeedName, s.Seed); {
+	case s.Visits == 1:
+		return "in 1 visit with " + name
+	case s.Visits > 1:
+		return fmt.Sprintf("in %d visits with %s", s.Visits, name)
+	case s.Alike:
+		return s.Why()
+	}
 	units := [RelationCount][2]string{Seen: {"visit", "visits"}, Carted: {"cart", "carts"}, Bought: {"order", "orders"}}
 	switch n := int64(s.Shared + 0.5); {
 	case n < 1 || s.Relation >= RelationCount:
@@ -32,7 +40,7 @@ func (s Scored) Explain() string {
 func QueryForSession(items []string, limit int, now int64) Query {
 	q := Query{Limit: limit, Now: now, Hide: items}
 	for _, id := range slices.Backward(items) {
-		if len(q.Seeds) == maxSeeds {
+		if len(q.Seeds) == MaxSeeds {
 			break
 		}
 		if !slices.ContainsFunc(q.Seeds, func(s Seed) bool { return s.Item == id }) {

@@ -271,6 +271,18 @@ func (i *Item) describe(f *Facts, at int64) {
 	}
 }
 
+// Brief is the record without its neighbours; nil for nil.
+func (i *Item) Brief() *Item {
+	if i == nil {
+		return nil
+	}
+	b := *i
+	for r := range b.relations {
+		b.relations[r].list = nil
+	}
+	return &b
+}
+
 // Units is the decayed number of units of a relation that the item belongs to.
 func (i *Item) Units(r Relation, now int64) float64 { return i.value(i.relations[r].own, now) }
 

@@ -49,6 +49,10 @@ type Query struct {
 	// the seeds say too little; the most wanted first.
 	Categories []string
 	Tops       *Tops // remembers what goes with an item; nil: it is looked up each time
+	// Brief finds the record of an item without its neighbours; nil: with them.
+	Brief Reader
+	// Weights of the relations; all zero: those of the Recommender.
+	Weights [RelationCount]float64
 }
 
 // Scored is a recommended item.
@@ -62,6 +66,10 @@ type Scored struct {
 	LLR      float64  // how surely
 	Shared   float64  // units that hold both, decayed
 	Category string   // in which it is popular, when that is why it is shown
+	Visits   int      // visits that hold both, when that is why it is shown
+	Alike    bool     // it is like the seed by its words, when that is why it is shown
+
+	features features
 }
 
 // Why says in words why the item is recommended, by the name of what it goes with, or
@@ -70,12 +78,19 @@ func (s Scored) Why() string {
 	if s.Seed == "" {
 		return "popular"
 	}
-	return s.Relation.String() + " with " + cmp.Or(s.SeedName, s.Seed)
+	switch name := cmp.Or(s.SeedName, s.Seed); {
+	case s.Visits > 0:
+		return "in one visit with " + name
+	case s.Alike:
+		return "similar to " + name
+	default:
+		return s.Relation.String() + " with " + name
+	}
 }
 
-// maxSeeds bounds the items that a recommendation starts from: the newest ones say
+// MaxSeeds bounds the items that a recommendation starts from: the newest ones say
 // most, and each costs up to 3 × MaxNeighbours reads.
-const maxSeeds = 5
+const MaxSeeds = 5
 
 // QueryFor starts from what a person has in the newest cart, else looked at last, else
 // bought last.
@@ -88,7 +103,7 @@ func QueryFor(p *profile.Person, x Exclude, limit int, now int64) Query {
 		}
 	}
 	if len(q.Seeds) == 0 {
-		for i, v := range p.Viewed[:min(len(p.Viewed), maxSeeds)] {
+		for i, v := range p.Viewed[:min(len(p.Viewed), MaxSeeds)] {
 			q.Seeds = append(q.Seeds, Seed{v.ID, 1 / float64(1+i)})
 		}
 	}
@@ -97,7 +112,7 @@ func QueryFor(p *profile.Person, x Exclude, limit int, now int64) Query {
 			q.Seeds = append(q.Seeds, Seed{t.ID, 1})
 		}
 	}
-	q.Seeds = q.Seeds[:min(len(q.Seeds), maxSeeds)]
+	q.Seeds = q.Seeds[:min(len(q.Seeds), MaxSeeds)]
 	q.Skip = skipFor(p, x)
 	return q
 }
@@ -172,11 +187,11 @@ func (r *Recommender) Top(id string, rel Relation, now int64, read Reader, total
 	if rel >= RelationCount {
 		return nil
 	}
-	return top(id, rel, now, read, totals.Units(rel, now, r.half))
+	return top(id, rel, now, read, read, totals.Units(rel, now, r.half))
 }
 
-// top is Top among n units.
-func top(id string, rel Relation, now int64, read Reader, n float64) []Neighbour {
+// top is Top among n units; brief finds the neighbours.
+func top(id string, rel Relation, now int64, read, brief Reader, n float64) []Neighbour {
 	i, ok := read(id)
 	if !ok {
 		return nil
@@ -184,7 +199,7 @@ func top(id string, rel Relation, now int64, read Reader, n float64) []Neighbour
 	own := i.Units(rel, now)
 	var out []Neighbour
 	for _, a := range i.relations[rel].list {
-		o, ok := read(a.id)
+		o, ok := brief(a.id)
 		shared := i.value(a.count, now)
 		if !ok || shared <= 0 {
 			continue
@@ -204,23 +219,23 @@ func top(id string, rel Relation, now int64, read Reader, n float64) []Neighbour
 // contributing weight × ln(1 + LLR), and popular items if that is not enough. Ties are
 // in the order of the ids, so the same records give the same answer.
 func (r *Recommender) Recommend(q Query, read Reader, totals *Totals) []Scored {
-	cache := make(map[string]*Item)
-	cached := func(id string) (*Item, bool) {
-		i, known := cache[id]
-		if !known {
-			if i, known = read(id); !known {
-				i = nil
-			}
-			cache[id] = i
-		}
-		return i, i != nil
+	full := remembered(read)
+	cached := full
+	if q.Brief != nil {
+		cached = q.Brief
+	}
+	if q.Weights == [RelationCount]float64{} {
+		q.Weights = r.o.Weights
 	}
 	found := make(map[string]*Scored)
 	for rel := range RelationCount {
+		if q.Weights[rel] == 0 {
+			continue
+		}
 		units := totals.Units(rel, q.Now, r.half)
 		for _, s := range q.Seeds {
-			for _, n := range q.Tops.of(s.Item, rel, q.Now, cached, units) {
-				r.vote(found, &q, s, rel, n)
+			for _, n := range q.Tops.of(s.Item, rel, q.Now, full, cached, units) {
+				vote(found, &q, s, rel, n)
 			}
 		}
 	}
@@ -243,12 +258,27 @@ func (r *Recommender) Recommend(q Query, read Reader, totals *Totals) []Scored {
 	return q.fill(q.fillCategories(out, cached, totals), cached, totals)
 }
 
+// remembered is a reader that asks once for each item.
+func remembered(read Reader) Reader {
+	cache := make(map[string]*Item)
+	return func(id string) (*Item, bool) {
+		i, known := cache[id]
+		if !known {
+			if i, known = read(id); !known {
+				i = nil
+			}
+			cache[id] = i
+		}
+		return i, i != nil
+	}
+}
+
 // vote adds what a seed says for a neighbour.
-func (r *Recommender) vote(found map[string]*Scored, q *Query, s Seed, rel Relation, n Neighbour) {
+func vote(found map[string]*Scored, q *Query, s Seed, rel Relation, n Neighbour) {
 	if !q.allows(n.Item, &n.Facts) {
 		return
 	}
-	add := s.Weight * r.o.Weights[rel] * math.Log1p(n.LLR)
+	add := s.Weight * q.Weights[rel] * math.Log1p(n.LLR)
 	f := found[n.Item]
 	if f == nil {
 		found[n.Item] = &Scored{Item: n.Item, Score: add, Facts: n.Facts, Seed: s.Item, Relation: rel, LLR: n.LLR, Shared: n.Shared}

@@ -36,12 +36,13 @@ const (
 	topsMax        = 8192             // lists of a generation; two are at most 64 MB, without the texts
 )
 
-// of is top through what is remembered; a nil Tops remembers nothing.
-func (t *Tops) of(id string, rel Relation, now int64, read Reader, units float64) []Neighbour {
+// of is top through what is remembered; a nil Tops remembers nothing. brief finds what
+// read does, as far as it is told without neighbours.
+func (t *Tops) of(id string, rel Relation, now int64, read, brief Reader, units float64) []Neighbour {
 	if t == nil {
-		return top(id, rel, now, read, units)
+		return top(id, rel, now, read, brief, units)
 	}
-	it, ok := read(id)
+	it, ok := brief(id)
 	if !ok {
 		return nil
 	}
@@ -53,7 +54,7 @@ func (t *Tops) of(id string, rel Relation, now int64, read Reader, units float64
 	if l, ok := t.find(key); ok && math.Abs(own-l.own) <= l.own/16 && at.Sub(l.made) < topsAge {
 		return l.items
 	}
-	list := top(id, rel, now, read, units)
+	list := top(id, rel, now, read, brief, units)
 	list = slices.Clone(list[:min(len(list), topsNeighbours)])
 	key.item = strings.Clone(id)
 	t.mu.Lock()

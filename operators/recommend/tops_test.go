@@ -20,7 +20,7 @@ func TestTops(t *testing.T) {
 	f := func(wantShared float64, wantReads bool) {
 		t.Helper()
 		reads = 0
-		got := tops.of("tea", Bought, s.now(), read, s.totals.Units(Bought, s.now(), -1))
+		got := tops.of("tea", Bought, s.now(), read, read, s.totals.Units(Bought, s.now(), -1))
 		if len(got) != 1 || got[0].Item != "cup" || got[0].Shared != wantShared || (reads > 1) != wantReads {
 			t.Fatalf("%+v, %d reads", got, reads)
 		}
@@ -34,7 +34,7 @@ func TestTops(t *testing.T) {
 	f(36, false)
 	at = at.Add(topsAge)
 	f(36, true)
-	if got := tops.of("nobody", Bought, 0, read, 1); len(got) != 0 || len(tops.new) != 1 {
+	if got := tops.of("nobody", Bought, 0, read, read, 1); len(got) != 0 || len(tops.new) != 1 {
 		t.Fatalf("%v, %d lists", got, len(tops.new))
 	}
 }
@@ -48,9 +48,9 @@ func TestTopsBound(t *testing.T) {
 	tea, _ := s.read("tea")
 	read := func(string) (*Item, bool) { return tea, true }
 	for n := range 3 * topsMax {
-		tops.of(fmt.Sprint(n), Bought, s.now(), read, 3)
+		tops.of(fmt.Sprint(n), Bought, s.now(), read, read, 3)
 		if n%1000 == 0 {
-			tops.of("tea", Bought, s.now(), read, 3)
+			tops.of("tea", Bought, s.now(), read, read, 3)
 		}
 	}
 	if len(tops.new) > topsMax || len(tops.old) > topsMax {

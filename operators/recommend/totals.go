@@ -20,6 +20,7 @@ type Totals struct {
 	days    []day  // by day
 	decay   profile.Decay
 	popular []neighbour // ordered by hash, then id
+	ranked  []string    // made by Rank
 }
 
 // The bounds of the totals.
@@ -44,6 +45,7 @@ func (r *Recommender) ApplyTotals(s *Totals, t *Touch) {
 		s.bound()
 	}
 	if len(t.Others) > 0 {
+		s.ranked = nil
 		w, f := s.decay.Weigh(t.Time, r.half, s.Last)
 		if f != 1 {
 			for i := range s.popular {
@@ -96,8 +98,14 @@ func (s *Totals) Units(r Relation, now, half int64) float64 {
 	return d.Value(n, now)
 }
 
+// Rank makes later calls of Popular cheap, as long as nothing is added.
+func (s *Totals) Rank() { s.ranked = s.Popular(MaxPopular) }
+
 // Popular lists the most popular items, at most n, ties in the order of the ids.
 func (s *Totals) Popular(n int) []string {
+	if s.ranked != nil {
+		return s.ranked[:min(len(s.ranked), max(n, 0))]
+	}
 	list := slices.Clone(s.popular)
 	slices.SortFunc(list, func(a, b neighbour) int {
 		return cmp.Or(cmp.Compare(b.count, a.count), strings.Compare(a.id, b.id))
