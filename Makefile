@@ -78,6 +78,7 @@ crash: ## simulate 100 seeds on the real parts, then kill the real program over 
 soak: ## run the long simulations; SEEDS=100000 says for how many seeds the engine is simulated
 	MILLRACE_SEEDS=$(or $(SEEDS),20000) go test -count 1 -v -timeout 24h -run 'TestSimulation$$' ./engine/enginetest
 	MILLRACE_SOAK=1 go test -count 1 -v -timeout 30m -run 'TestLogGoneAndBack' ./cmd/millrace
+	MILLRACE_SOAK=1 go test -count 1 -v -timeout 120m -run 'TestSlowSink' ./operators
 	MILLRACE_SOAK=1 go test -count 1 -v -timeout 60m -run 'TestNull|TestEngine|TestGuardrail|TestBandit|TestPlanned|TestWeighted|TestPolicy|TestShrink|TestUplift|TestLinear|TestRamp|TestUniform|TestLayer' ./operators/experiment
 
 clean: ## remove what was built; the data directory stays

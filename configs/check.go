@@ -61,6 +61,9 @@ func (s *sense) shop(shop *Shop) {
 	if float64(shop.Holdout) > 0.5 {
 		s.at(s.root.get("holdout"), "holdout", "", "got %v, expected at most 50%%", shop.Holdout)
 	}
+	if n := s.root.get("profile", "visitor_ttl"); n != nil && n.kind == kindText && shop.Profile.VisitorTTL > 0 && shop.Profile.VisitorTTL < visitorTTLLeast {
+		s.at(n, "profile.visitor_ttl", "", "got %s, expected at least 8d: repeats of events are known for 7d", spell(shop.Profile.VisitorTTL))
+	}
 	s.personFields(shop)
 	s.segments(shop)
 	s.blanks(shop.Items.Exclude, s.root.get("items", "exclude"), "items.exclude")

@@ -125,15 +125,18 @@ func (s *sense) then(j *Journey) {
 func (s *sense) hooks(j *Journey, shop *Shop) {
 	known := slices.Sorted(maps.Keys(shop.Webhooks))
 	for i := range j.Then {
-		name := j.Then[i].Webhook
-		if _, ok := shop.Webhooks[name]; ok || name == "" {
-			continue
-		}
-		n, path := s.root.get("then", strconv.Itoa(i), "webhook"), fmt.Sprintf("then[%d].webhook", i)
-		if len(known) == 0 {
-			s.at(n, path, "", "%s has no webhooks, expected one named %s", shop.File, cut(name))
-			continue
-		}
+		s.hook(j.Then[i].Webhook, s.root.get("then", strconv.Itoa(i), "webhook"), fmt.Sprintf("then[%d].webhook", i), shop, known)
+	}
+	s.hook(j.Alarms.Webhook, s.root.get("alarms", "webhook"), "alarms.webhook", shop, known)
+}
+
+// hook checks that the shop has a webhook, if one is named.
+func (s *sense) hook(name string, n *node, path string, shop *Shop, known []string) {
+	switch _, ok := shop.Webhooks[name]; {
+	case ok || name == "":
+	case len(known) == 0:
+		s.at(n, path, "", "%s has no webhooks, expected one named %s", shop.File, cut(name))
+	default:
 		s.at(n, path, nearest(name, known), "%s has no webhook %s, expected one of %s", shop.File, cut(name), oneOf(known))
 	}
 }

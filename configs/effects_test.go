@@ -70,6 +70,11 @@ func TestThen(t *testing.T) {
 	f("env:CRM_SECRET", "hunter2", "webhooks.crm.secret: got text, expected env:NAME or file:PATH")
 	f("tries: 3", "tries: 0", "webhooks.crm.tries: ")
 	f("50 per second", "fast", "outbox.rate: ")
+	f("send: {id", "alarms: {webhook: nera}\nsend: {id", `cart.yaml:9:19: alarms.webhook: shop.yaml has no webhook nera, expected one of crm, near`)
+	f("send: {id", "alarms: {}\nsend: {id", "alarms")
+	if set, err = load(hookShop, strings.Replace(hookJourney, "send: {id", "alarms: {webhook: near}\nsend: {id", 1)); err != nil || set.Journeys[0].Alarms.Webhook != "near" {
+		t.Errorf("got %+v, %v", set, err)
+	}
 }
 
 func TestWebhookAddress(t *testing.T) {

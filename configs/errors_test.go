@@ -85,7 +85,7 @@ func TestSound(t *testing.T) {
 func TestJourneyErrors(t *testing.T) {
 	f := seeded(t, base)
 	// Keys.
-	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 12 known names (did you mean "mode"?)`)
+	f("mode: live", "mod: live", `3:1: mod: unknown key "mod", expected one of 13 known names (did you mean "mode"?)`)
 	f("  wait:", "  wiat:", `4:1: trigger.wait: missing, expected the key "wait"`, `8:3: trigger.wiat: unknown key "wiat", expected one of 7 known names (did you mean "wait"?)`)
 	f("once_per", "every", `10:3: trigger.at_most.once_per: missing, expected the key "once_per"`, `10:13: trigger.at_most.every: unknown key "every", expected one of once_per`)
 	f("count: 3", "count: 3, colour: red", `18:64: content.recommend.colour: unknown key "colour", expected one of by, count, diversity, exclude, from, in_stock, per_brand, per_category, price_max, price_min, seed`)
@@ -213,6 +213,8 @@ func TestShopErrors(t *testing.T) {
 		many += fmt.Sprintf("  s%d: profile.known\n", i)
 	}
 	f("consent:", "segments:\n"+many+"consent:", `7:3: segments: got a mapping, expected at most 64 entries`)
+	f("half_life: 30d}", "half_life: 30d, visitor_ttl: 180d}")
+	f("half_life: 30d}", "half_life: 30d, visitor_ttl: 7d}", `4:40: profile.visitor_ttl: got 7 days, expected at least 8d: repeats of events are known for 7d`)
 	f("consent:", "quality: {}\nconsent:")
 	f("consent:", "quality: {per_minute: 0}\nconsent:", `6:23: quality.per_minute: got 0, expected at least 1`)
 	f("consent:", "quality: {half_life: 0s}\nconsent:", `6:22: quality.half_life: got no time, expected more than 0s`)

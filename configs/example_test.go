@@ -82,5 +82,5 @@ sned: {id: send, via: smtp/main}
 	// cart.yaml:6:42: trigger.start.when: unknown name "cart.valu" (did you mean "cart.value"?)
 	// cart.yaml:7:9: trigger.wait: got "1 hour", expected a duration such as 30s, 1h or 7d
 	// cart.yaml:8:1: canary: not yet supported: canaries come with reload
-	// cart.yaml:10:1: sned: unknown key "sned", expected one of 12 known names (did you mean "send"?)
+	// cart.yaml:10:1: sned: unknown key "sned", expected one of 13 known names (did you mean "send"?)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -94,7 +95,17 @@ type Measure struct {
 	Guardrails  Guardrails               `json:"guardrails,omitzero" jsonschema_description:"Rates of harm that stop a variant, whatever the control does."`
 	StopIf      string                   `json:"stop_if,omitempty" jsonschema:"enum=guardrail breached,enum=never" jsonschema_description:"What stops a variant by itself (guardrail breached)."`
 	Attribution Attribution              `json:"attribution,omitzero" jsonschema_description:"To which mail an order is credited; the lift over a holdout is the honest figure."`
+	Cap         float64                  `json:"cap,omitempty" jsonschema:"minimum=0.01,maximum=1000000000" jsonschema_description:"The most that one person's orders count in revenue, such as 500: one large order decides nothing (no cap)."`
 	Windows     map[string]time.Duration `json:"windows,omitempty" jsonschema:"maxProperties=8" jsonschema_description:"How long after the first exposure an outcome counts, by outcome: delivered, open, click, order, unsubscribe, complaint, bounce, tone."`
+}
+
+// Said tells whether anything is said: then the journey is measured, though it may try
+// nothing and hold nobody out.
+func (m *Measure) Said() bool { return !reflect.ValueOf(*m).IsZero() }
+
+// Alarms says who is told that a guardrail has raised an alarm.
+type Alarms struct {
+	Webhook string `json:"webhook" jsonschema:"required,maxLength=63" jsonschema_description:"A webhook of shop.yaml, which is called once for each alarm."`
 }
 
 // Goal is the event that a journey is for.

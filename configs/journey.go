@@ -20,6 +20,7 @@ type Journey struct {
 	Then        []Then   `json:"then,omitempty" jsonschema:"maxItems=20" jsonschema_description:"What is done beside mailing: webhooks that are called, messages that are published."`
 	Trial       Trial    `json:"experiment,omitzero" jsonschema_description:"Names and tunes the experiment that variants and holdout are."`
 	Measure     Measure  `json:"measure,omitzero" jsonschema_description:"What the journey is judged by."`
+	Alarms      Alarms   `json:"alarms,omitzero" jsonschema_description:"Who is told of a guardrail's alarm besides the owner, who gets a mail if owner is an address."`
 
 	File    string `json:"-"` // where it was read
 	Version string `json:"-"` // hash of what it means; stands in every decision

@@ -25,11 +25,12 @@ const (
 	ChurnName     = "profile.churn"
 	NextOrderName = "profile.next_order_days"
 	RFMName       = "profile.rfm"
+	UpliftName    = "profile.uplift"
 )
 
 // withModels returns the variables with those of the models behind them that a shop names.
 func (e *Env) withModels(shop *Shop) *Env {
-	if shop == nil || shop.Profile.Cluster == 0 && shop.Profile.Lifetime == 0 {
+	if shop == nil || shop.Profile.Cluster == 0 && shop.Profile.Lifetime == 0 && shop.Profile.Uplift == 0 {
 		return e
 	}
 	fields := e.Fields()
@@ -43,6 +44,9 @@ func (e *Env) withModels(shop *Shop) *Env {
 			Field{Name: NextOrderName, Type: Float, Doc: "days within which half of such people order again, at most 3650"},
 			Field{Name: RFMName, Type: Text, Doc: `recency, frequency and money in fifths of all buyers, such as "5-4-3"`},
 		)
+	}
+	if shop.Profile.Uplift > 0 {
+		fields = append(fields, Field{Name: UpliftName, Type: Float, Doc: "what a mail adds to the goal of the experiment that the model is of: orders, or money"})
 	}
 	with, err := NewEnv(fields)
 	if err != nil { // another program's variables stand in the way

@@ -44,9 +44,16 @@ type Log struct {
 type Profile struct {
 	HalfLife time.Duration `json:"half_life" jsonschema_description:"Counts, money and tastes lose half their weight in this time (30d)."`
 	Viewed   int           `json:"viewed" jsonschema:"minimum=1,maximum=200" jsonschema_description:"How many viewed products are remembered (20)."`
-	Cluster  int           `json:"cluster,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the groups of people that conditions know as profile.cluster; millrace segments cluster makes one."`
-	Lifetime int           `json:"lifetime,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the model behind profile.churn, profile.next_order_days and profile.rfm; millrace segments fit makes one."`
+	// VisitorTTL is 0 for ever.
+	VisitorTTL time.Duration `json:"visitor_ttl,omitempty" jsonschema_description:"What is kept of an anonymous visitor goes so long after his newest event, of at least 8d; for ever when absent."`
+	Cluster    int           `json:"cluster,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the groups of people that conditions know as profile.cluster; millrace segments cluster makes one."`
+	Lifetime   int           `json:"lifetime,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the model behind profile.churn, profile.next_order_days and profile.rfm; millrace segments fit makes one."`
+	Uplift     int           `json:"uplift,omitempty" jsonschema:"minimum=1" jsonschema_description:"The version of the model behind profile.uplift, what a mail adds; millrace experiment uplift NAME --promote makes one."`
 }
+
+// visitorTTLLeast is longer than the messageIds of events are remembered: a visitor who went
+// must not come back by a repeat.
+const visitorTTLLeast = 8 * 24 * time.Hour
 
 // Items sets the counting of items that go together.
 type Items struct {

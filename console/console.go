@@ -157,6 +157,7 @@ func (c *Console) routes() http.Handler {
 		mux.HandleFunc("GET /experiments", c.experiments)
 		mux.HandleFunc("GET /experiments/stream", c.experimentStream)
 		mux.HandleFunc("GET /experiments/{name}/plot.svg", c.experimentPlot)
+		mux.HandleFunc("GET /experiments/{name}/uplift.svg", c.upliftPlot)
 	}
 	if c.opt.Segments != nil {
 		mux.HandleFunc("GET /segments", c.segments)

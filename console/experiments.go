@@ -25,6 +25,8 @@ type experimentView struct {
 	Late     string    `json:"-"`
 	Arms     []armView `json:"arms"`
 	Plot     plotView  `json:"-"`
+	Campaign campaign  `json:"-"`
+	Uplift   string    `json:"-"` // where the Qini curve is; "" where nobody is held out
 	Metrics  []string  `json:"-"`
 	Href     string    `json:"-"`
 }
@@ -40,6 +42,7 @@ type armView struct {
 	Base    bool         `json:"baseline"`
 	P       string       `json:"p"`
 	Metrics []metricView `json:"metrics"`
+	Brought string       `json:"incremental,omitempty"`
 }
 
 type metricView struct {
@@ -95,6 +98,7 @@ func (c *Console) experimentOf(e *Experiment) experimentView {
 		Days: short(e.Days), SharesOK: e.SharesP >= 0.001, Stopped: clean(e.Stopped), Plot: plotOf(e),
 		Href: "/experiments/" + clean(e.Name) + "/plot.svg",
 	}
+	v.Campaign = campaignOf(e)
 	v.Shares = "as planned"
 	if !v.SharesOK {
 		v.Shares = fmt.Sprintf("not as planned (p %.2g): believe no figure until that is explained", e.SharesP)
@@ -104,6 +108,9 @@ func (c *Console) experimentOf(e *Experiment) experimentView {
 	}
 	for i := range e.Arms[:min(len(e.Arms), armsShown)] {
 		v.Arms = append(v.Arms, armOf(e, i))
+	}
+	if _, ok := c.opt.Experiments.(Uplifts); ok && e.held() {
+		v.Uplift = "/experiments/" + clean(e.Name) + "/uplift.svg"
 	}
 	if len(e.Arms) > 0 {
 		for _, m := range e.Arms[0].Metrics {
@@ -126,7 +133,15 @@ func armOf(e *Experiment, i int) armView {
 	for _, m := range a.Metrics {
 		v.Metrics = append(v.Metrics, metricOf(e, m))
 	}
+	if i := a.Incremental; i != nil {
+		v.Brought = fmt.Sprintf("%+.2f beyond the holdout (%+.2f … %+.2f); %.2f is credited to its mails", i.Revenue/100, i.Lo/100, i.Hi/100, i.Attributed/100)
+	}
 	return v
+}
+
+// held tells whether some people are held out.
+func (e *Experiment) held() bool {
+	return slices.ContainsFunc(e.Arms, func(a ExperimentArm) bool { return a.Name == holdout })
 }
 
 func metricOf(e *Experiment, m ExperimentMetric) metricView {
@@ -317,6 +332,12 @@ func (c *Console) experimentStream(w http.ResponseWriter, r *http.Request) {
 	out := http.NewResponseController(w)
 	tick := time.NewTicker(c.opt.Every)
 	defer tick.Stop()
+	var changed <-chan struct{} // without a watcher the tick asks
+	if source, ok := c.opt.Experiments.(Watcher); ok {
+		var stop func()
+		changed, stop = source.Watch()
+		defer stop()
+	}
 	sent := make(map[string]string)
 	first := []byte("retry: 2000\n\n")
 	for {
@@ -336,6 +357,7 @@ func (c *Console) experimentStream(w http.ResponseWriter, r *http.Request) {
 			if !ok {
 				return
 			}
+		case <-changed:
 		case <-tick.C:
 		}
 	}

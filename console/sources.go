@@ -71,6 +71,12 @@ type Experiments interface {
 	Experiments(ctx context.Context) ([]Experiment, error)
 }
 
+// Watcher is what Experiments may also do: say at once that figures have changed, so that a
+// stream need not ask. stop must be called.
+type Watcher interface {
+	Watch() (changed <-chan struct{}, stop func())
+}
+
 // Experiment is one that runs.
 type Experiment struct {
 	Name     string
@@ -96,7 +102,13 @@ type ExperimentArm struct {
 	P       float64
 	Metrics []ExperimentMetric
 	Message []byte // the figures as JSON on one line, as they are published
+	// Incremental is what the mails brought beyond the holdout, beside what is credited to
+	// them; nil where nobody is held out.
+	Incremental *Incremental
 }
+
+// Incremental is money in the smallest unit, all people of a variant together.
+type Incremental struct{ Revenue, Lo, Hi, Attributed float64 }
 
 // ExperimentMetric is an arm on one metric. Known says whether effect and interval are.
 type ExperimentMetric struct {

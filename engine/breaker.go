@@ -90,6 +90,8 @@ type Breakers struct {
 	mu      sync.Mutex
 	targets map[string]*breaker
 	evicted uint64
+	changes uint64 // times one opened or closed
+	saved   uint64 // of those, how many are stored
 }
 
 type breaker struct {
@@ -203,6 +205,7 @@ func (p Permit) Done(now time.Time, failed bool) {
 		case b.good+1 >= p.of.o.Probes:
 			b.state, b.opened, b.outcomes, b.seen, b.probes = BreakerClosed, 0, 0, 0, nil
 			b.term++
+			p.of.changes++
 		default:
 			b.good++
 		}
@@ -247,11 +250,15 @@ func (b *breaker) failures(window int) int {
 
 func (s *Breakers) open(b *breaker, now time.Time) {
 	b.opened++
+	s.changes++
 	b.total.Opened++
 	b.state, b.probes, b.outcomes, b.seen = BreakerOpen, nil, 0, 0
 	b.until = now.Add(s.o.Open.Wait(b.opened, seedOf(b.total.Target)))
 	b.term++
 }
+
+// names are those of the known targets, sorted.
+func (s *Breakers) names() []string { return slices.Sorted(maps.Keys(s.targets)) }
 
 // seedOf tells targets apart.
 func seedOf(target string) uint64 { return HashMessage([]byte(target)) }

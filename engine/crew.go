@@ -513,7 +513,7 @@ func (c *crew) play(did deeds, alone bool) error {
 			body, _ := d.value.(func(uint64) ([]byte, error))
 			err = e.addRow(Row{Kind: d.kind, Lane: d.key, Body: d.body}, body)
 		case didSettle:
-			err = e.settle(d.number)
+			err = e.settle(d.number, d.key)
 		case didSet:
 			e.timers.set(d.key)
 		case didSetAndFired:
@@ -531,19 +531,15 @@ func (c *crew) play(did deeds, alone bool) error {
 
 // applyLazy applies the messages of the open epoch to the values of lazy cells; all of a
 // key are in one group.
-func (c *crew) applyLazy(first uint64, all string, ends *[redoGroups]int) error {
-	if len(all) == 0 {
+func (c *crew) applyLazy(first uint64) error {
+	if c.e.redo.bytes == 0 {
 		return nil
 	}
 	errs := make([]error, len(c.workers))
 	_ = c.run(func(*worker) bool { return true }, func(w *worker) {
 		ctx := Ctx{engine: c.e, op: c.e.graph.operators[0], tally: w.tally}
 		for g := w.number; g < redoGroups; g += len(c.workers) {
-			start := 0
-			if g > 0 {
-				start = ends[g-1]
-			}
-			if errs[w.number] = c.e.deliver(&ctx, w.lazy, first, all[start:ends[g]]); errs[w.number] != nil {
+			if errs[w.number] = c.e.deliver(&ctx, w.lazy, first, text(c.e.redo.groups[g])); errs[w.number] != nil {
 				return
 			}
 		}

@@ -103,12 +103,17 @@ func (c *Ctx) effect(row Row, body func(uint64) ([]byte, error)) {
 
 // Settle says that the receipt of an outbox row was read: the row is removed with
 // this epoch. A receipt that comes twice, or of no row, settles nothing.
-func (c *Ctx) Settle(row uint64) {
+func (c *Ctx) Settle(row uint64) { c.SettleOf(row, "") }
+
+// SettleOf is Settle for a row whose body holds the text of, such as the id of a decision;
+// any other row stays. When a state is lost and made anew from a log that no longer reaches
+// back to its beginning, the same numbers belong to other rows.
+func (c *Ctx) SettleOf(row uint64, of string) {
 	if c.w != nil {
-		c.w.note(deed{what: didSettle, number: row})
+		c.w.note(deed{what: didSettle, number: row, key: of})
 		return
 	}
-	if err := c.engine.settle(row); err != nil {
+	if err := c.engine.settle(row, of); err != nil {
 		c.Fail(err)
 	}
 }

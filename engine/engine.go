@@ -55,7 +55,8 @@ type Engine struct {
 
 	// Of the epoch that is open.
 	ctx      Ctx
-	rest     *batch // begun, and to be gone on with when effects got their outcome
+	used     chan *batch // processed, for the reader
+	rest     *batch      // begun, and to be gone on with when effects got their outcome
 	units    int
 	worked   time.Time // when units were processed last
 	rows     []Row
@@ -78,6 +79,7 @@ type Engine struct {
 	acting  bool // the pool carries out effects
 	stopped bool // reading stands still since too many effects wait
 	stops   atomic.Uint64
+	reached reached
 	quiet   quiet
 	mu      sync.Mutex
 	stats   Stats
@@ -102,7 +104,7 @@ func Open(ctx context.Context, o Options) (*Engine, error) {
 	e := &Engine{
 		o: o, graph: o.Graph, read: o.Store.NewReader(),
 		records: [2]*state.Record{{}, {}},
-		commits: make(chan *epoch), done: make(chan error, 1),
+		commits: make(chan *epoch), done: make(chan error, 1), used: make(chan *batch, batchesAhead),
 	}
 	e.ctx.engine, e.ctx.op = e, o.Graph.operators[0]
 	e.limitN, e.limitB = o.Store.Limits()
@@ -151,6 +153,8 @@ func (e *Engine) open(ctx context.Context) error {
 		return fmt.Errorf("open the log at sequence %d: %w", e.progress.Position.Seq, err)
 	}
 	e.resume(found)
+	e.timers.spilled = &e.reached.timers
+	e.clocks.spilled = &e.reached.timers
 	low := int64(math.MinInt64)
 	if found {
 		low = e.progress.TimerLow
@@ -277,7 +281,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer late()
 	reading, stopReading := context.WithCancel(ctx)
 	defer stopReading()
-	batches := make(chan *batch, 8) // when it runs empty the epoch closes early: more than a moment's work
+	batches := make(chan *batch, batchesAhead)
 	readErr := make(chan error, 1)
 	var wg, acting sync.WaitGroup
 	wg.Go(func() { readErr <- e.readAhead(reading, batches) })
@@ -346,14 +350,14 @@ func (e *Engine) loop(ctx context.Context, batches <-chan *batch, readErr <-chan
 		case <-ctx.Done():
 			return nil
 		case <-ready:
-			if err := e.process(e.rest); err != nil {
+			if err := e.work(e.rest); err != nil {
 				return err
 			}
 		case b, ok := <-input:
 			if !ok {
 				return e.ended(ctx, readErr)
 			}
-			if err := e.process(b); err != nil {
+			if err := e.work(b); err != nil {
 				return err
 			}
 		case err := <-e.done:
@@ -435,7 +439,7 @@ func (e *Engine) mayWait() bool {
 // onlyBehind tells whether lazy cells are all that there is to commit.
 func (e *Engine) onlyBehind() bool {
 	_, _, removals := e.pool.load()
-	return e.units == 0 && len(e.settled) == 0 && removals == 0
+	return e.units == 0 && len(e.settled) == 0 && removals == 0 && !e.pool.unwritten()
 }
 
 // caughtUp tells whether the log is read, and committed, to its end as of opening.
@@ -477,7 +481,7 @@ func (e *Engine) finish() error {
 // owing tells whether there is anything to commit.
 func (e *Engine) owing() bool {
 	_, _, removals := e.pool.load()
-	return e.units > 0 || len(e.settled) > 0 || removals > 0 || e.behind()
+	return e.units > 0 || len(e.settled) > 0 || removals > 0 || e.pool.unwritten() || e.behind()
 }
 
 // View shows the committed state. Close it. Safe for concurrent use.

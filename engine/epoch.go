@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,10 +20,13 @@ type batch struct {
 	ends     []int // ends[i] is the end of message i's units
 }
 
-// Limits of a batch: as many messages as keep both goroutines busy, and few bytes.
+// Limits of a batch: as many messages as keep both goroutines busy, few bytes, and units
+// that are processed while they are in the processor's cache.
 const (
 	batchMessages = 512
+	batchUnits    = 1024 // a message may pass it
 	batchBytes    = 4 << 20
+	batchesAhead  = 8 // when they run out the epoch closes early: more than a moment's work
 )
 
 // readAhead reads and decodes ahead of the loop.
@@ -34,9 +39,9 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 			return err
 		}
 		for start := 0; start < n; {
-			b := &batch{}
+			b := e.newBatch()
 			size := 0
-			for start < n && size < batchBytes {
+			for start < n && size < batchBytes && len(b.units) < batchUnits {
 				m := &buf[start]
 				size += len(m.Data)
 				b.messages = append(b.messages, *m)
@@ -45,6 +50,9 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 				start++
 			}
 			e.o.Hook(PointDecoded)
+			if len(out) == cap(out) {
+				e.reached.readAhead.Add(1)
+			}
 			select {
 			case out <- b:
 			case <-ctx.Done():
@@ -52,6 +60,35 @@ func (e *Engine) readAhead(ctx context.Context, out chan<- *batch) error {
 			}
 		}
 	}
+}
+
+// newBatch is an empty batch, in the memory of one that was processed if there is one. It
+// belongs to the reader.
+func (e *Engine) newBatch() *batch {
+	select {
+	case b := <-e.used:
+		if r, ok := e.o.Decoder.(Recycler); ok {
+			r.Recycle(b.units)
+		}
+		clear(b.messages)
+		clear(b.units)
+		b.messages, b.units, b.ends = b.messages[:0], b.units[:0], b.ends[:0]
+		return b
+	default:
+		return &batch{}
+	}
+}
+
+// work processes a batch, and gives it back to the reader when all of it was.
+func (e *Engine) work(b *batch) error {
+	if err := e.process(b); err != nil || e.rest != nil {
+		return err
+	}
+	select {
+	case e.used <- b:
+	default:
+	}
+	return nil
 }
 
 // process runs the units of a batch through the graph. A position that lies inside
@@ -165,12 +202,17 @@ func (e *Engine) operator(id uint16) *operator {
 // writes, well before Badger's limit of a transaction.
 func (e *Engine) full() bool {
 	if e.units >= e.unitsMax() {
+		e.reached.epochUnits.Add(1)
 		return true
 	}
 	if e.units%16 != 0 && e.crew == nil { // one unit writes far less than a sixteenth of the margin
 		return false
 	}
-	return e.fullTo(7)
+	if !e.fullTo(7) {
+		return false
+	}
+	e.reached.epochBytes.Add(1)
+	return true
 }
 
 // unitsMax is how many units the open epoch may have.
@@ -183,21 +225,27 @@ func (e *Engine) unitsMax() int {
 
 // fullTo tells whether the open epoch writes at least so many tenths of what it may.
 func (e *Engine) fullTo(tenths int) bool {
-	values := len(e.timers.open.keys) + len(e.clocks.open.keys) + len(e.rows) + len(e.settled)
-	bytes := 100*values + e.redo.bytes
 	for _, c := range e.graph.cells {
 		c.Trim()
-		if c.Lazy() {
-			continue
+	}
+	values, bytes := e.owed()
+	return values >= e.limitN*tenths/10 || bytes >= e.limitB*tenths/10 // lazy cells may take the rest
+}
+
+// owed is about what the open epoch writes, but for lazy cells.
+func (e *Engine) owed() (values, bytes int) {
+	values = len(e.timers.open.keys) + len(e.clocks.open.keys) + len(e.rows) + len(e.settled)
+	bytes = 100*values + e.redo.bytes
+	for _, c := range e.graph.cells {
+		if !c.Lazy() {
+			n, b := c.Dirty()
+			values, bytes = values+n, bytes+b
 		}
-		n, b := c.Dirty()
-		values += n
-		bytes += b
 	}
 	for i := range e.rows {
 		bytes += len(e.rows[i].Body)
 	}
-	return values >= e.limitN*tenths/10 || bytes >= e.limitB*tenths/10 // lazy cells may take the rest
+	return values, bytes
 }
 
 // closeEpoch encodes what the open epoch changed into a record and hands it to the
@@ -216,6 +264,7 @@ func (e *Engine) closeEpoch() error {
 		panic("BUG: two epochs are under way")
 	}
 	r.Reset()
+	r.Grow(e.owed())
 	r.Epoch = p.Epoch
 	for _, c := range e.graph.cells {
 		if !c.Lazy() {
@@ -232,8 +281,12 @@ func (e *Engine) closeEpoch() error {
 		row := &e.rows[i]
 		r.PutFunc(rowKey(row.ID), func(b []byte) []byte { return appendRow(b, row) })
 	}
-	for _, id := range append(e.settled, e.pool.takeRemovals()...) {
+	gone := append(e.settled, e.pool.takeRemovals()...)
+	for _, id := range gone {
 		r.Delete(rowKey(id))
+	}
+	if err := e.pool.flushTries(r, gone); err != nil {
+		return fmt.Errorf("encode breakers: %w", err)
 	}
 	e.hashPosition()
 	p.Sent = e.redo.last
@@ -286,9 +339,9 @@ func (e *Engine) addRow(row Row, body func(uint64) ([]byte, error)) (err error) 
 	return err
 }
 
-// settle notes that the receipt of a row was read.
-func (e *Engine) settle(row uint64) error {
-	owed, err := e.owes(row)
+// settle notes that the receipt of a row that holds the text of was read.
+func (e *Engine) settle(row uint64, of string) error {
+	owed, err := e.owes(row, of)
 	if owed {
 		e.settled = append(e.settled, row)
 	}
@@ -303,16 +356,28 @@ func (e *Engine) land() error {
 	return e.committed(<-e.done)
 }
 
-// owes tells whether the outbox holds a row that is not settled yet.
-func (e *Engine) owes(row uint64) (bool, error) {
+// owes tells whether the outbox holds a row that is not settled yet, and holds the text of.
+func (e *Engine) owes(row uint64, of string) (bool, error) {
 	if slices.Contains(e.settled, row) || e.flying != nil && slices.Contains(e.flying.settled, row) {
 		return false, nil
 	}
 	if row > e.seen.NextRow { // of an epoch that the reader does not see, if of any
-		return row <= e.progress.NextRow, nil
+		if e.o.EffectsFirst {
+			return row <= e.progress.NextRow, nil
+		}
+		open := e.rows
+		if e.flying != nil && (len(open) == 0 || row < open[0].ID) {
+			open = e.flying.rows
+		}
+		at, found := slices.BinarySearchFunc(open, row, func(r Row, id uint64) int { return cmp.Compare(r.ID, id) })
+		return found && (of == "" || bytes.Contains(open[at].Body, []byte(of))), nil
 	}
-	_, found, err := e.read.Get(nil, rowKey(row))
-	return found, err
+	value, found, err := e.read.Get(nil, rowKey(row))
+	if !found || err != nil || of == "" {
+		return found, err
+	}
+	stored, err := decodeRow(rowKey(row), value)
+	return err == nil && bytes.Contains(stored.Body, []byte(of)), nil //nolint:nilerr // what cannot be read stays where it is
 }
 
 // committed takes the news of a commit: its effects may leave, and what it wrote

@@ -31,6 +31,13 @@ type Decoder interface {
 	Decode(dst []Unit, m *Message) []Unit
 }
 
+// Recycler is what a decoder adds that fills units anew whose processing has ended. They
+// are handed back on its goroutine. No operator may keep such a value, or send it to a
+// stage that keeps messages; strings in it may be kept.
+type Recycler interface {
+	Recycle(units []Unit)
+}
+
 // Operator is a step of the graph. It gets the messages of one key at a time, in
 // the order of the log, and owns keyed state. State and timers are reachable only
 // inside the call. Several goroutines may call it at the same time for different keys:

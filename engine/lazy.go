@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unsafe"
 
 	"millrace/state"
 )
@@ -44,8 +45,8 @@ func AddLazyStage[T any](g *Graph, name string, encode func(b []byte, v T) []byt
 
 // AddLazyStageOf is AddLazyStage with a decoder for each goroutine that runs the stage.
 // A decoder is called for one message at a time, and what it answers may be used again
-// for the next one; operators must not keep strings of it, which hold all messages of
-// the epoch.
+// for the next one; neither it nor an operator may keep strings of the message, whose
+// memory is used again.
 func AddLazyStageOf[T any](g *Graph, name string, encode func(b []byte, v T) []byte, decoder func() func(message string) (T, error)) *Stage[T] {
 	s := AddStage[T](g, name)
 	s.redo = &redo[T]{number: byte(len(g.lazy)), encode: encode} //nolint:gosec // a graph has few stages
@@ -81,7 +82,6 @@ type redoLog struct {
 	ends    [redoGroups]uint64 // the newest message of each, counted from the epoch's first
 	bytes   int                // in groups
 	count   uint64             // messages in groups
-	buf     []byte             // groups, joined when the epoch closes
 	scratch []byte
 	kept    []redoEpoch // oldest first
 }
@@ -128,23 +128,31 @@ func (l *redoLog) add(stage byte, key string, payload func(b []byte) []byte) {
 	l.bytes += len(b) - before
 }
 
-// join puts the groups together, and answers the number of the first message and where
-// each group ends.
-func (l *redoLog) join() (first uint64, ends [redoGroups]int) {
-	l.buf = l.buf[:0]
-	for i, b := range l.groups {
-		l.buf = append(l.buf, b...)
-		l.groups[i] = b[:0]
-		ends[i] = len(l.buf)
-	}
+// end numbers the messages of the open epoch, and answers the number of the first one. They
+// stand in the groups until flush.
+func (l *redoLog) end() (first uint64) {
 	first = l.last + 1
 	l.last += l.count
-	l.bytes, l.count = 0, 0
-	return first, ends
+	l.count = 0
+	return first
 }
 
-// flush writes the open epoch's messages, joined, into r, and removes those of epochs that
-// no dirty value needs any more: the oldest that one does is oldest.
+// cut appends at most n bytes of the groups, one after the other, from a place on, and
+// answers where it stopped.
+func (l *redoLog) cut(b []byte, n, group, at int) (_ []byte, g, a int) {
+	for ; group < redoGroups; group, at = group+1, 0 {
+		part := l.groups[group][at:]
+		if len(part) > n {
+			return append(b, part[:n]...), group, at + n
+		}
+		b = append(b, part...)
+		n -= len(part)
+	}
+	return b, group, at
+}
+
+// flush writes the open epoch's messages into r, group by group, and removes those of epochs
+// that no dirty value needs any more: the oldest that one does is oldest.
 func (l *redoLog) flush(r *state.Record, first, oldest uint64) {
 	for len(l.kept) > 0 && l.kept[0].epoch < oldest {
 		for part := range l.kept[0].parts {
@@ -152,27 +160,24 @@ func (l *redoLog) flush(r *state.Record, first, oldest uint64) {
 		}
 		l.kept = l.kept[1:]
 	}
-	if len(l.buf) == 0 || oldest > r.Epoch {
-		l.buf = l.buf[:0]
-		return
-	}
-	// The number of the first message stands before the first part only: parts are
-	// read one after the other.
-	whole := binary.AppendUvarint(nil, first)
-	parts := uint16(0)
-	for rest := l.buf; ; {
-		n := min(len(rest), redoPart)
-		chunk := rest[:n]
-		rest = rest[n:]
-		r.PutFunc(redoKey(r.Epoch, parts), func(b []byte) []byte { return append(append(b, whole...), chunk...) })
-		whole = nil
-		parts++
-		if len(rest) == 0 {
-			break
+	if l.bytes > 0 && oldest <= r.Epoch {
+		// The number of the first message stands before the first part only: parts are
+		// read one after the other.
+		whole := binary.AppendUvarint(nil, first)
+		parts := uint16(0)
+		for group, at := 0, 0; group < redoGroups && l.bytes > int(parts)*redoPart; parts++ {
+			r.PutFunc(redoKey(r.Epoch, parts), func(b []byte) []byte {
+				b, group, at = l.cut(append(b, whole...), redoPart, group, at)
+				return b
+			})
+			whole = nil
 		}
+		l.kept = append(l.kept, redoEpoch{r.Epoch, parts, l.bytes, time.Now()})
 	}
-	l.kept = append(l.kept, redoEpoch{r.Epoch, parts, len(l.buf), time.Now()})
-	l.buf = l.buf[:0]
+	for i := range l.groups {
+		l.groups[i] = l.groups[i][:0]
+	}
+	l.bytes = 0
 }
 
 var errRedo = errors.New("the messages of a lazy stage are damaged")
@@ -230,12 +235,22 @@ func (e *Engine) replay(epoch uint64, blob []byte) error {
 // applyLazy applies the messages of the open epoch to the values of lazy cells, and
 // answers the number of the first one.
 func (e *Engine) applyLazy() (first uint64, err error) {
-	first, ends := e.redo.join()
+	first = e.redo.end()
 	if e.crew != nil {
-		return first, e.crew.applyLazy(first, string(e.redo.buf), &ends)
+		return first, e.crew.applyLazy(first)
 	}
 	c := Ctx{engine: e, op: e.graph.operators[0]}
-	return first, e.deliver(&c, e.replayers(), first, string(e.redo.buf))
+	for i := range e.redo.groups {
+		if err := e.deliver(&c, e.replayers(), first, text(e.redo.groups[i])); err != nil {
+			return first, err
+		}
+	}
+	return first, nil
+}
+
+// text is b as a string, good until b is changed.
+func text(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // see AddLazyStageOf: nobody keeps it
 }
 
 // replayers are those of the engine's loop.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"maps"
+	"math"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -166,8 +167,7 @@ func FuzzReplay(f *testing.F) {
 	defer w.read.Close()
 	w.send(0, "a", 3)
 	w.send(1, "", 200)
-	w.redo.join()
-	whole := append(binary.AppendUvarint(nil, 1), w.redo.buf...)
+	whole, _, _ := w.redo.cut(binary.AppendUvarint(nil, 1), math.MaxInt, 0, 0)
 	for n := range whole {
 		if n < 12 || n%50 == 0 {
 			f.Add(whole[:n])
@@ -196,8 +196,7 @@ func TestReplayTellsCuts(t *testing.T) {
 	w.send(0, "a", 3)
 	border := w.redo.bytes
 	w.send(1, "a", 200) // of the same group, so behind it
-	w.redo.join()
-	whole := append(binary.AppendUvarint(nil, 1), w.redo.buf...)
+	whole, _, _ := w.redo.cut(binary.AppendUvarint(nil, 1), math.MaxInt, 0, 0)
 	for n := range len(whole) + 1 {
 		fits := n == 1 || n == 2 || n == 1+border || n == len(whole)
 		if err := w.replay(1, whole[:n]); fits != (err == nil) || err != nil && !errors.Is(err, errRedo) {

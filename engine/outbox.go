@@ -117,6 +117,8 @@ type pool struct {
 	changed    chan struct{}       // closed and replaced whenever something above changed
 	retries    uint64
 	resolved   uint64
+	tried      map[uint64]attempt // rows that failed: what is stored of them, or will be
+	notes      []uint64           // of those, which are to be written with the next epoch
 }
 
 // work is a row in the window.
@@ -133,12 +135,14 @@ type work struct {
 	last    error     // of the last try
 
 	rejected bool // by its target's breaker, last time
+	noted    bool // there is an attempt of it
+	flying   bool // it counts among those under way of its target
 }
 
 func newPool(store *state.Store, limit int) *pool {
 	return &pool{
 		store: store, max: limit, busy: make(map[string]bool),
-		reported: make(map[uint64]struct{}), changed: make(chan struct{}), gate: newGate(Delivery{}),
+		tried: make(map[uint64]attempt), reported: make(map[uint64]struct{}), changed: make(chan struct{}), gate: newGate(Delivery{}),
 	}
 }
 
@@ -150,7 +154,10 @@ func (p *pool) open(read *state.Reader) error {
 		return true
 	})
 	p.behind = p.unresolved > 0
-	return err
+	if err != nil {
+		return err
+	}
+	return p.openTries(read)
 }
 
 func (p *pool) signal() {
@@ -345,9 +352,8 @@ func (p *pool) pick(now time.Time) (*work, time.Time) {
 func (p *pool) release(w *work) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.running = false
 	w.permit.Cancel()
-	delete(p.busy, w.row.Lane)
+	p.landed(w)
 }
 
 // refill reads rows behind the cursor from the store into the window, as far as the
@@ -384,13 +390,13 @@ func (p *pool) refill() {
 func (p *pool) finish(w *work, result Result, after time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	w.running = false
-	delete(p.busy, w.row.Lane)
+	p.landed(w)
 	defer p.signal()
 	if (result == Again || err != nil) && !w.settled {
 		w.tries++
 		p.retries++
 		w.after = time.Now().Add(max(after, p.gate.Backoff.Wait(w.tries, w.row.ID)))
+		p.note(w)
 		p.log.Warn("an effect is tried again", "row", w.row.ID, "kind", w.row.Kind, "tries", w.tries, "err", err)
 		return
 	}

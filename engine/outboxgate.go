@@ -25,16 +25,19 @@ const (
 type GivenUp struct {
 	Row    Row
 	Reason string // one of GiveUpRefused, GiveUpTries, GiveUpTime and GiveUpDown
-	Tries  int    // of this run
+	Tries  int    // of all runs
 	Err    error  // of the last try, or nil
 }
 
 // Terms are under which an effect leaves.
 type Terms struct {
 	Target string        // whose breaker is asked before each try; "" for none
+	AtOnce int           // so many of the target may be under way, so that one that is slow leaves workers for others; 0: no limit
 	Paced  bool          // Delivery.Rate holds for it
-	Tries  int           // it is given up after so many tries in a run; 0: never
-	Within time.Duration // it is given up when a run has held it for so long; 0: never
+	Tries  int           // it is given up after so many tries, those of earlier runs included; 0: never
+	Within time.Duration // it is given up so long after a run first held it; 0: never
+	Pace   string        // a rate of its own, beside Delivery.Rate, which it shares with all of this name; "" for none
+	Rate   float64       // of Pace: effects a second, retries included
 }
 
 // Delivery says how effects leave. The zero value tries for ever, with a backoff, and
@@ -67,39 +70,23 @@ func (d Delivery) withDefaults() Delivery {
 type gate struct {
 	Delivery
 	breakers *Breakers
-	tokens   float64
-	filled   time.Time
-	until    time.Time // no token before
+	all      bucket             // of Delivery.Rate
+	paces    map[string]*bucket // of Terms.Pace
 
 	givenUp map[string]uint64 // by reason
-	paced   uint64            // times a row had to wait for its rate
+	paced   uint64            // times a row had to wait for the rate of all
+	slowed  uint64            // times one had to wait for its own
+	flying  map[string]int    // effects under way of targets with a limit
 
 	overflows uint64 // times more rows waited than memory holds
 }
 
 func newGate(d Delivery) gate {
 	d = d.withDefaults()
-	return gate{Delivery: d, breakers: NewBreakers(d.Breakers), tokens: float64(d.Burst), givenUp: make(map[string]uint64)}
-}
-
-// pace tells whether the rate lets a row leave, else when it will.
-func (g *gate) pace(now time.Time) (time.Time, bool) {
-	if g.Rate <= 0 {
-		return time.Time{}, true
+	return gate{
+		Delivery: d, breakers: NewBreakers(d.Breakers), givenUp: make(map[string]uint64),
+		all: bucket{rate: d.Rate, burst: float64(d.Burst), tokens: float64(d.Burst)}, paces: make(map[string]*bucket), flying: make(map[string]int),
 	}
-	if now.Before(g.until) {
-		return g.until, false
-	}
-	if !g.filled.IsZero() {
-		g.tokens = min(g.tokens+g.Rate*now.Sub(g.filled).Seconds(), float64(g.Burst))
-	}
-	g.filled = now
-	if g.tokens < 1-1e-9 { // what rounding leaves over must not cost a second sleep
-		g.paced++
-		g.until = now.Add(time.Duration((1-g.tokens)/g.Rate*float64(time.Second)) + 1)
-		return g.until, false
-	}
-	return time.Time{}, true
 }
 
 // mayGiveUp tells whether there is anybody to keep a row that is given up.
@@ -133,16 +120,20 @@ func (p *pool) admit(w *work, now time.Time) time.Time {
 		return w.after
 	}
 	g := &p.gate
-	if w.terms.Paced {
-		if next, ok := g.pace(now); !ok {
-			return next
-		}
+	if next, ok := g.pace(&w.terms, now); !ok {
+		return next
+	}
+	if w.terms.AtOnce > 0 && g.flying[w.terms.Target] >= w.terms.AtOnce {
+		return now.Add(time.Minute) // whoever of them ends wakes the workers
 	}
 	if w.terms.Target != "" {
 		permit, wait, ok := g.breakers.Allow(w.terms.Target, now)
 		w.rejected = !ok
 		if !ok {
 			w.after = now.Add(wait)
+			if !w.noted && p.mayGiveUp(w) {
+				p.note(w)
+			}
 			if p.shed(w) {
 				w.drop = GiveUpDown
 				return time.Time{}
@@ -151,10 +142,25 @@ func (p *pool) admit(w *work, now time.Time) time.Time {
 		}
 		w.permit = permit
 	}
-	if w.terms.Paced {
-		g.tokens--
+	g.spend(&w.terms)
+	if w.terms.AtOnce > 0 {
+		w.flying = true
+		g.flying[w.terms.Target]++
 	}
 	return time.Time{}
+}
+
+// landed says that a row is not under way any more. The pool's lock is held.
+func (p *pool) landed(w *work) {
+	w.running = false
+	delete(p.busy, w.row.Lane)
+	if !w.flying {
+		return
+	}
+	w.flying = false
+	if p.gate.flying[w.terms.Target]--; p.gate.flying[w.terms.Target] <= 0 {
+		delete(p.gate.flying, w.terms.Target)
+	}
 }
 
 // carryOut handles a row, tells its breaker what came of that, and gives the row up when
@@ -204,14 +210,18 @@ func (p *pool) giveUp(ctx context.Context, w *work, err error) (Result, time.Dur
 
 // newWork is a row that comes into the window.
 func (p *pool) newWork(row Row) *work {
-	return &work{row: row, since: time.Now(), terms: p.gate.Terms(&row)}
+	w := &work{row: row, since: time.Now(), terms: p.gate.Terms(&row)}
+	p.resume(w)
+	return w
 }
 
 // DeliveryStats is how effects leave, since start.
 type DeliveryStats struct {
 	Window   int               // rows in memory
+	Held     int               // entries of all that the outbox keeps in memory, rows included
 	GivenUp  map[string]uint64 // by reason
 	Paced    uint64            // times the rate made one wait
+	Slowed   uint64            // times a rate of its own, Terms.Pace, made one wait
 	Breakers []BreakerFigures
 	Evicted  uint64 // breakers that were forgotten because there were too many targets
 
@@ -223,7 +233,10 @@ type DeliveryStats struct {
 func (e *Engine) Delivery() DeliveryStats {
 	p := e.pool
 	p.mu.Lock()
-	s := DeliveryStats{Window: len(p.window), Paced: p.gate.paced, Stopped: e.stops.Load(), Overflows: p.gate.overflows, GivenUp: maps.Clone(p.gate.givenUp)}
+	s := DeliveryStats{
+		Window: len(p.window), Held: len(p.window) + len(p.reported) + len(p.remove) + len(p.tried) + len(p.notes) + len(p.busy),
+		Paced: p.gate.paced, Slowed: p.gate.slowed, Stopped: e.stops.Load(), Overflows: p.gate.overflows, GivenUp: maps.Clone(p.gate.givenUp),
+	}
 	p.mu.Unlock()
 	s.Breakers, s.Evicted = p.gate.breakers.Figures()
 	return s

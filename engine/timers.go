@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"strings"
+	"sync/atomic"
 
 	"millrace/state"
 )
@@ -14,6 +15,7 @@ import (
 // that come next are in memory too, so a million of them cost little. A timer is its
 // store key: due time, operator, key, tag, which sort in firing order.
 type timers struct {
+	spilled *atomic.Uint64 // times some had to go on disk only
 	read    *state.Reader
 	max     int
 	heap    []string // a min-heap of every pending timer below horizon
@@ -116,6 +118,9 @@ func (t *timers) keep(raw string) {
 	if t.all || raw < t.horizon {
 		t.push(raw)
 		if len(t.heap) > 2*t.max {
+			if t.spilled != nil {
+				t.spilled.Add(1)
+			}
 			t.shrink()
 		}
 	}

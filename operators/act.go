@@ -101,7 +101,7 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 	r.Person, r.At = d.Person, v.Watermark
 	r.Effect = strconv.FormatUint(row.ID, 10)
 	m.o.Step("before-receipt")
-	if err := m.o.Publish(ctx, "receipt/"+d.ID, &r); err != nil {
+	if err := m.o.Publish(ctx, "receipt/"+r.Effect+"/"+d.ID, &r); err != nil {
 		return engine.Again, time.Second, fmt.Errorf("receipt of row %d: %w", row.ID, err)
 	}
 	return engine.Reported, 0, nil

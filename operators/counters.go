@@ -22,6 +22,11 @@ type Counters struct {
 	Merges     atomic.Uint64 // known persons who were merged into another one
 	// MergeRepeats counts merges and handovers that came again, and changed nothing.
 	MergeRepeats atomic.Uint64
+	// Bounded counts what went because of the bounds of persons' pictures, Waits because of
+	// those of their waits and decisions, and Labels what was counted as "other".
+	Bounded, Waits, Labels atomic.Uint64
+	// Forgotten counts visitors who stayed away for longer than profile.visitor_ttl.
+	Forgotten atomic.Uint64
 	// Quality is what is wanting in the events of each source.
 	Quality *Quality
 
@@ -76,6 +81,9 @@ func (p personCounter) Process(_ *engine.Ctx, u *profile.Update) {
 	if u.Change.Late {
 		p.counters.Late.Add(1)
 	}
+	if u.Change.Dropped > 0 && u.Leave == nil {
+		p.counters.Bounded.Add(uint64(u.Change.Dropped))
+	}
 }
 
 func (n *Counters) decided(d *event.Decision) {
@@ -119,6 +127,7 @@ func (n *Counters) count(l DecisionLabel) {
 	defer n.mu.Unlock()
 	if _, known := n.decisions[l]; !known && len(n.decisions) >= labelsMax {
 		l = DecisionLabel{Outcome: l.Outcome, Reason: "other"}
+		n.Labels.Add(1)
 	}
 	n.decisions[l]++
 }
@@ -129,6 +138,7 @@ func (n *Counters) reject(r *event.Reject) {
 	code := string(r.Code)
 	if _, known := n.letters[code]; !known && len(n.letters) >= labelsMax {
 		code = "other"
+		n.Labels.Add(1)
 	}
 	n.letters[code]++
 }
@@ -138,6 +148,7 @@ func (n *Counters) notice(via string) {
 	defer n.mu.Unlock()
 	if _, known := n.notices[via]; !known && len(n.notices) >= labelsMax {
 		via = "other"
+		n.Labels.Add(1)
 	}
 	n.notices[via]++
 }
@@ -147,6 +158,7 @@ func (n *Counters) tooLate(source string) {
 	defer n.mu.Unlock()
 	if _, known := n.late[source]; !known && len(n.late) >= labelsMax {
 		source = "other"
+		n.Labels.Add(1)
 	}
 	n.late[source]++
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -23,10 +24,11 @@ import (
 // person does is joined with it in the person stage, and the sums stand in a stage of their
 // own. Without experiments none of it is there.
 
-// running makes the experiment of a journey, nil if it tries nothing and holds nobody out.
+// running makes the experiment of a journey, nil if it tries nothing, holds nobody out and
+// says nothing of what it is measured by.
 func running(set *configs.Set, j *configs.Journey) (*experiment.Running, error) {
-	if len(j.Content.Variants) == 0 && j.Audience.Holdout == 0 && set.Shop.Holdout == 0 {
-		return nil, nil
+	if len(j.Content.Variants) == 0 && j.Audience.Holdout == 0 && set.Shop.Holdout == 0 && !j.Measure.Said() {
+		return nil, nil //nolint:nilnil // the usual case and no error
 	}
 	name := j.Experiment()
 	r := &experiment.Running{Experiment: experiment.Experiment{Name: name, Seed: cmp.Or(j.Trial.Seed, name), Coverage: 1}}
@@ -39,7 +41,7 @@ func running(set *configs.Set, j *configs.Journey) (*experiment.Running, error) 
 	if x := j.Trial.Optimise; x != nil {
 		r.Optimise = &experiment.Optimise{By: x.By, Floor: float64(x.Floor), Every: x.Every, Least: int64(x.Least)}
 	}
-	r.Features = j.Audience.Holdout > 0 || set.Shop.Holdout > 0 // to tell for whom a mail pays
+	r.Features = true // to tell for whom a mail pays, and what a rule would have brought
 	r.Credit = experiment.Credit{Window: j.Measure.Attribution.Window.Milliseconds(), Exposure: j.Measure.Attribution.Credit == "last mail"}
 	sum := 0
 	for _, v := range j.Content.Variants {
@@ -57,6 +59,7 @@ func running(set *configs.Set, j *configs.Journey) (*experiment.Running, error) 
 	if h := j.Audience.Holdout; h > 0 {
 		r.Holdouts = append(r.Holdouts, experiment.Holdout{Seed: set.Shop.Name + "/" + j.Name, Share: float64(h)})
 	}
+	r.AlarmTo = j.Alarms.Webhook
 	watch(r, &j.Measure)
 	if err := r.Start(); err != nil {
 		return nil, fmt.Errorf("%s: %w", j.File, err)
@@ -80,6 +83,9 @@ func watch(r *experiment.Running, m *configs.Measure) {
 	}
 	r.Metrics = experiment.Watch(windows)
 	for i := range r.Metrics {
+		if m.Cap > 0 && r.Metrics[i].Outcome == experiment.OutcomeOrder && r.Metrics[i].Kind != experiment.Share {
+			r.Metrics[i].Cap = int64(math.Round(m.Cap * 100)) // hundredths, as the amounts of most currencies are
+		}
 		if r.Metrics[i].Name == goal {
 			r.Goal = i
 		}
@@ -90,6 +96,25 @@ func watch(r *experiment.Running, m *configs.Measure) {
 		experiment.OutcomeBounce:      float64(m.Guardrails.Bounce),
 	}
 	r.NeverStops = m.StopIf == "never"
+}
+
+// AlarmPayload is what a webhook is told of an alarm, as JSON.
+type AlarmPayload struct {
+	ID    string `json:"id"`    // of this call; a repeat has the same one
+	Event string `json:"event"` // alarm
+	experiment.Notice
+}
+
+// alarm decides that a webhook is told of an alarm: once for each variant, metric and phase,
+// since the operator of the experiment keeps the first alarm.
+func (p *Pipeline) alarm(c *engine.Ctx, webhook string, n *experiment.Notice) {
+	id := p.pseudonyms.Decision("alarm", n.Phase, n.Variant, n.Metric)
+	body, err := json.Marshal(AlarmPayload{ID: id, Event: "alarm", Notice: *n})
+	if err != nil {
+		c.Fail(fmt.Errorf("encode an alarm of %s: %w", n.Experiment, err))
+		return
+	}
+	p.notice(c, EffectWebhook, &Notice{ID: id, To: webhook, Payload: body})
 }
 
 // Experiments are those of journeys, by pipeline.
@@ -127,6 +152,7 @@ func (p *Pipeline) addExperiments(o *Options) {
 	x.stops.Use("experiment", x.stopper)
 	x.desk = experiment.NewDesk(o.Experiments, totals, o.PeopleMax)
 	x.totals = experiment.NewTotals(o.Experiments)
+	x.totals.Tell = p.alarm
 	totals.Use("progress", x.totals)
 	p.people.Use("experiment", outcomes{x.desk, p.trigger.Cell})
 	p.trigger.Enrol = func(c *engine.Ctx, d *event.Decision, person *profile.Person) string {

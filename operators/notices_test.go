@@ -28,7 +28,10 @@ import (
 // hook is a target of webhooks behind pipes, which answers as a script says.
 type hook struct {
 	mu     sync.Mutex
-	script []string // answers to come: "503", "429 30" (Retry-After), "hang", "drop"; then 204
+	script []string       // answers to come: "503", "429 30" (Retry-After), "hang", "drop"; then 204
+	slow   time.Duration  // before each answer
+	stuck  bool           // it takes connections and never answers
+	taken  map[string]int // if not nil: how often each key was answered 204, instead of calls
 	calls  []call
 }
 
@@ -57,11 +60,21 @@ func (h *hook) serve(c net.Conn) {
 		}
 		h.mu.Lock()
 		answer := "204"
-		if len(h.script) > 0 {
+		slow := h.slow
+		if h.stuck {
+			answer = "hang"
+		} else if len(h.script) > 0 {
 			answer, h.script = h.script[0], h.script[1:]
 		}
-		h.calls = append(h.calls, call{time.Now(), req.Header.Get(operators.HeaderKey), req.Header.Get(operators.HeaderSignature), string(body)})
+		if h.taken == nil {
+			h.calls = append(h.calls, call{time.Now(), req.Header.Get(operators.HeaderKey), req.Header.Get(operators.HeaderSignature), string(body)})
+		} else if answer == "204" {
+			h.taken[req.Header.Get(operators.HeaderKey)]++
+		}
 		h.mu.Unlock()
+		if slow > 0 && answer != "hang" {
+			time.Sleep(slow)
+		}
 		code, after, _ := strings.Cut(answer, " ")
 		switch code {
 		case "drop":
@@ -108,9 +121,10 @@ then:
 // thenWorld is a world whose journey calls a webhook and publishes.
 type thenWorld struct {
 	*world
-	hook  *hook
-	mu    sync.Mutex
-	given []*engine.GivenUp
+	hook     *hook
+	mu       sync.Mutex
+	given    []*engine.GivenUp
+	patience time.Duration // for an answer; 0: ten seconds
 }
 
 func newThenWorld(t *testing.T, script ...string) *thenWorld {
@@ -120,6 +134,9 @@ func newThenWorld(t *testing.T, script ...string) *thenWorld {
 	target := operators.WebhookTarget{URL: &url.URL{Scheme: "http", Host: "crm.example", Path: "/in"}, Secret: []byte("secret"), Timeout: 10 * time.Second}
 	w.world.options = func(o *engine.Options) {
 		w.check(w.OpenOut(t.Context()))
+		if w.patience > 0 {
+			target.Timeout = w.patience
+		}
 		n := operators.NewNotices(operators.NoticeOptions{
 			Webhooks: map[string]operators.WebhookTarget{"crm": target}, Dial: w.hook.dial, Receipt: w.receipt, Publish: w.Log.PublishOut,
 		})

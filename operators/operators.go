@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"millrace/configs"
 	"millrace/engine"
@@ -47,6 +48,8 @@ type Options struct {
 	Then map[string][]configs.Then
 	// Late says what becomes of events that are too late.
 	Late LateOptions
+	// VisitorTTL is how long what is kept of a visitor stays after his newest event; 0: for ever.
+	VisitorTTL time.Duration
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
 	PeopleMax, ItemsMax int
 	// Live is what recommendations know beside the state; nil: nothing, which costs nothing.
@@ -120,6 +123,7 @@ func Build(o Options) *Pipeline {
 	p.address = newAddressBook(p.merger.follow)
 	p.addresses.Use("book", p.address)
 	p.visitor = profile.NewVisitors(updater, p.merger.follow, o.PeopleMax)
+	p.visitor.TTL, p.visitor.Forgotten = o.VisitorTTL, &o.Counters.Forgotten
 	p.visitors.Use("link", p.visitor)
 	p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
 	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
@@ -129,6 +133,7 @@ func Build(o Options) *Pipeline {
 	p.addFields(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
+	p.trigger.Dropped = &p.Counters.Waits
 	p.useFields()
 	if p.thens = o.Then; len(p.thens) > 0 {
 		p.trigger.Notify = p.notify
@@ -219,7 +224,7 @@ func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
 func (p *Pipeline) receipt(c *engine.Ctx, r *event.Receipt) {
 	p.Counters.receipt(r)
 	if row, err := strconv.ParseUint(r.Effect, 10, 64); err == nil {
-		c.Settle(row)
+		c.SettleOf(row, r.Decision)
 	}
 	if r.Via != "" {
 		return
@@ -306,6 +311,15 @@ func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 	}
 	clear(d.records)
 	return dst
+}
+
+// Recycle implements engine.Recycler: events are most of what reading allocates.
+func (d *Decoder) Recycle(units []engine.Unit) {
+	for i := range units {
+		if e, ok := units[i].Value.(*event.Event); ok {
+			d.events.Recycle(e)
+		}
+	}
 }
 
 // producer is whom the watermark waits for: a source, or who names none.

@@ -8,6 +8,7 @@ import (
 
 	"millrace/configs"
 	"millrace/engine"
+	"millrace/operators/experiment"
 	"millrace/operators/profile"
 	"millrace/operators/trigger"
 )
@@ -20,6 +21,7 @@ import (
 type PeopleModels struct {
 	Groups   *profile.PeopleGroups
 	Lifetime *profile.LifetimeModel
+	Uplift   *experiment.UpliftModel
 }
 
 // fact is the value of a variable of conditions that a model gives.
@@ -33,6 +35,8 @@ func (m *PeopleModels) fact(name string, f *trigger.Facts) (configs.Value, bool)
 			return configs.TextValue(""), true
 		}
 		return configs.TextValue(m.Groups.Name(f.Person, f.Now)), true
+	case configs.UpliftName:
+		return configs.FloatValue(upliftOf(m.Uplift, f.Person, f.Now)), true
 	case configs.ChurnName, configs.NextOrderName, configs.RFMName:
 		if m.Lifetime == nil {
 			return configs.Value{}, true
@@ -67,6 +71,9 @@ type Expected struct {
 	RFM           string  `json:"rfm,omitempty"`
 	Churn         float64 `json:"churn"`
 	NextOrderDays float64 `json:"next_order_days"`
+	// Uplift is what a mail adds to the goal of an experiment; nil without a model.
+	Uplift     *float64 `json:"uplift,omitempty"`
+	UpliftGoal string   `json:"uplift_goal,omitempty"` // in words
 }
 
 // ExpectedOf is what the models say of a person as of a view; nil without models.
@@ -81,6 +88,10 @@ func (p *Pipeline) ExpectedOf(v *engine.View, userID string) (*Expected, error) 
 	out := new(Expected)
 	if g := p.models.Groups; g != nil {
 		out.Cluster = g.Name(&person, v.Watermark)
+	}
+	if m := p.models.Uplift; m != nil {
+		u := upliftOf(m, &person, v.Watermark)
+		out.Uplift, out.UpliftGoal = &u, upliftGoal(m)
 	}
 	if m := p.models.Lifetime; m != nil {
 		o, rfm := m.Outlook(&person, v.Watermark)

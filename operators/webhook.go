@@ -157,7 +157,7 @@ func (n *Notices) Publish(ctx context.Context, v *engine.View, row engine.Row) (
 		return engine.Drop, 0, fmt.Errorf("message in row %d: %w", row.ID, err)
 	}
 	if err := n.o.Publish(ctx, notice.To, notice.ID, notice.Payload); err != nil {
-		return engine.Again, time.Second, fmt.Errorf("publish row %d: %w", row.ID, err)
+		return engine.Again, time.Second, fmt.Errorf("publish row %d: %w: %w", row.ID, engine.ErrTarget, err)
 	}
 	return n.report(ctx, v, &row, &notice)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strings"
 )
 
 // The spaces of keys, see the package comment.
@@ -36,7 +37,7 @@ type Cell[T any, P Codec[T]] struct {
 	max  int
 
 	values  map[string]*slot[T]
-	clock   []*slot[T] // every slot of values, for eviction
+	clock   []*slot[T] // every slot of values, for eviction, but for young ones
 	hand    int
 	last    *slot[T]   // the value asked for last: Get and Touch come in pairs
 	dirty   []*slot[T] // oldest first
@@ -47,6 +48,7 @@ type Cell[T any, P Codec[T]] struct {
 	seed    maphash.Seed
 	packed  *packed    // of a packed cell
 	spare   []*slot[T] // of a packed cell: to be used again
+	young   []*slot[T] // of a packed cell: decoded since Trim, and not yet in clock
 	sharding[T, P]
 }
 
@@ -59,9 +61,11 @@ type slot[T any] struct {
 	size    int32    // bytes of its last encoding
 	parts   []uint64 // hashes of its parts as the store has them
 	dirty   bool
-	used    bool // since the hand of the clock last passed
-	absent  bool // nothing is stored under the key
-	changed bool // of a packed cell: since it was packed last
+	used    bool   // since the hand of the clock last passed
+	absent  bool   // nothing is stored under the key
+	changed bool   // of a packed cell: since it was packed last
+	hash    uint64 // of a packed cell: the key's
+	at      place  // of a packed cell: the entry that it was decoded from, 0 for none
 	value   T
 }
 
@@ -86,7 +90,7 @@ func NewLazyCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 }
 
 // NewPackedCell makes a cell that keeps most of its values encoded, in blocks of bytes,
-// and only decodedMax of them decoded, 4,096 if that is 0: for many values of which one
+// and only decodedMax of them decoded, 16,384 if that is 0: for many values of which one
 // event in a long time needs one. Cells share memory; nil is a budget of the cell's own.
 //
 // A value that Trim takes back is decoded anew into memory that another one used: what
@@ -94,7 +98,7 @@ func NewLazyCell[T any, P Codec[T]](name string, cacheMax int) *Cell[T, P] {
 // done. Strings may.
 func NewPackedCell[T any, P Codec[T]](name string, decodedMax int, memory *Memory) *Cell[T, P] {
 	if decodedMax <= 0 {
-		decodedMax = 4096 // what fits into the processor's cache: a few megabytes
+		decodedMax = 16384 // those of the busiest keys: some ten megabytes, seldom decoded twice in an epoch
 	}
 	c := NewCell[T, P](name, decodedMax)
 	c.packed = newPacked(memory)
@@ -252,15 +256,19 @@ func (c *Cell[T, P]) newSlot(key string) *slot[T] {
 	if n := len(c.spare); n > 0 {
 		s := c.spare[n-1]
 		c.spare = c.spare[:n-1]
-		s.key, s.used = string(append([]byte(nil), key...)), true
+		s.key, s.used = strings.Clone(key), true
 		return s
 	}
-	return &slot[T]{key: string(append([]byte(nil), key...)), used: true}
+	return &slot[T]{key: strings.Clone(key), used: true}
 }
 
 func (c *Cell[T, P]) keep(s *slot[T]) {
 	c.values[s.key] = s
-	c.clock = append(c.clock, s)
+	if c.packed == nil {
+		c.clock = append(c.clock, s)
+	} else {
+		c.young = append(c.young, s)
+	}
 	c.last = s
 }
 

@@ -3,13 +3,14 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"math"
 	"slices"
 	"strings"
 
-	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/pb"
 )
 
 // version is a committed value that stands in the epoch log and not yet in Badger.
@@ -286,43 +287,57 @@ func (s *Store) ripe() *segment {
 }
 
 // merge writes to Badger what is still valid in the oldest segment, and removes it. After
-// a crash in between it is done again, which changes nothing.
+// a crash in between it is done again, which changes nothing: no reader looks at the
+// new versions before the segment is forgotten, and the number of the last record is
+// written behind all of them.
 func (s *Store) merge(seg *segment) error {
-	batch := s.db.NewWriteBatchAt(s.baseTs + 1)
-	defer batch.Cancel()
-	var moved []*entry
-	var failed error
-	_, _, err := seg.each(false, func(number uint64, key, value []byte, at int64) {
-		s.mu.RLock()
-		b, ok := s.over.newest(key)
-		valid := ok && b.segment() == seg.id && b.number() == number && b.at() == at
-		s.mu.RUnlock()
-		if valid && failed == nil {
-			moved = append(moved, &entry{key, value, at})
-		}
-	})
+	moved, err := s.valid(seg)
 	if err != nil {
 		return err
 	}
 	// In order: a skip list finds the next place near the last one.
-	slices.SortFunc(moved, func(a, b *entry) int { return bytes.Compare(a.key, b.key) })
-	for _, e := range moved {
+	slices.SortFunc(moved, func(a, b entry) int { return bytes.Compare(a.key, b.key) })
+	load := s.db.NewKVLoader(mergePending) // unlike a transaction it keeps no map of what it writes
+	kv := pb.KV{Version: s.baseTs + 1}
+	for i := range moved {
+		e := &moved[i]
+		kv.Key, kv.Value, kv.Meta = e.key, e.value, nil
 		if e.at < 0 {
-			failed = batch.Delete(e.key)
-		} else {
-			failed = batch.SetEntry(&badger.Entry{Key: e.key, Value: e.value})
+			kv.Value, kv.Meta = nil, removed
 		}
-		if failed != nil {
-			return fmt.Errorf("move %d values to Badger: %w", len(moved), failed)
+		if err = load.Set(&kv); err != nil {
+			break
 		}
 	}
-	if err := batch.Set(keyMerged, binary.AppendUvarint(nil, seg.last)); err != nil {
-		return fmt.Errorf("move %d values to Badger: %w", len(moved), err)
+	if err == nil {
+		kv.Key, kv.Value, kv.Meta = keyMerged, binary.AppendUvarint(nil, seg.last), nil
+		err = load.Set(&kv)
 	}
-	if err := batch.Flush(); err != nil {
+	if err = errors.Join(err, load.Finish()); err != nil {
 		return fmt.Errorf("move %d values to Badger: %w", len(moved), err)
 	}
 	return s.forget(seg, moved)
+}
+
+// mergePending is how many batches of a merge are being written at once: one while the
+// next is filled.
+const mergePending = 2
+
+// removed is what Badger's own backups hold of a removed key, in the place of meta data.
+var removed = []byte{1} //nolint:gochecknoglobals // constant
+
+// valid lists what a segment holds the newest version of.
+func (s *Store) valid(seg *segment) (list []entry, err error) {
+	_, _, err = seg.each(false, func(number uint64, key, value []byte, at int64) {
+		s.mu.RLock()
+		b, ok := s.over.newest(key)
+		ok = ok && b.segment() == seg.id && b.number() == number && b.at() == at
+		s.mu.RUnlock()
+		if ok {
+			list = append(list, entry{key, value, at})
+		}
+	})
+	return list, err
 }
 
 // entry is a change in a segment.
@@ -332,11 +347,11 @@ type entry struct {
 }
 
 // forget drops what moved to Badger.
-func (s *Store) forget(seg *segment, moved []*entry) error {
+func (s *Store) forget(seg *segment, moved []entry) error {
 	s.mu.Lock()
 	s.baseTs++
-	for _, e := range moved {
-		s.over.drop(e.key, seg.id, e.at)
+	for i := range moved {
+		s.over.drop(moved[i].key, seg.id, moved[i].at)
 	}
 	if len(s.snapshots) > 0 { // one may see what a newer version hid
 		s.wal.retired = append(s.wal.retired, seg)

@@ -20,16 +20,18 @@ func (c *Cell[T, P]) Budget(m *Memory) {
 	}
 }
 
-// Trim takes values that were not used lately back into their packed form until at most
-// the cell's limit is decoded. It does nothing for a cell that is not packed. Call it
-// between two pieces of work, often.
+// Trim takes values back into their packed form: small ones at once, while they are in the
+// processor's cache, of the others those that were not used lately, until at most the
+// cell's limit is decoded. It does nothing for a cell that is not packed. Call it between
+// two pieces of work, often.
 func (c *Cell[T, P]) Trim() {
 	c.all(func(s *Cell[T, P], _ int) { s.Trim() })
-	if c.packed == nil || len(c.values) <= c.max {
+	if c.packed == nil {
 		return
 	}
 	c.last = nil
-	for passes := 2 * len(c.clock); len(c.values) > c.max && passes > 0; passes-- {
+	c.trimYoung()
+	for passes := 2 * len(c.clock); len(c.clock) > c.max && passes > 0; passes-- {
 		if c.hand >= len(c.clock) {
 			c.hand = 0
 		}
@@ -39,13 +41,42 @@ func (c *Cell[T, P]) Trim() {
 			c.hand++
 			continue
 		}
-		delete(c.values, s.key)
+		c.release(s)
 		last := len(c.clock) - 1
 		c.clock[c.hand] = c.clock[last]
 		c.clock[last] = nil
 		c.clock = c.clock[:last]
-		c.respare(s)
 	}
+}
+
+// youngMax is how many bytes a value may have to be packed at once. To read a larger one
+// again costs more than to write it from cold memory later.
+const youngMax = 768
+
+// trimYoung takes back what was decoded since the last call, newest first: what is dirty
+// stands at the end of the list then.
+func (c *Cell[T, P]) trimYoung() {
+	for i := len(c.young) - 1; i >= 0; i-- {
+		s := c.young[i]
+		dirty := s.dirty
+		if s.size > youngMax || !c.pack(s) {
+			c.clock = append(c.clock, s)
+			continue
+		}
+		if n := len(c.dirty); dirty && c.dirty[n-1] == s {
+			c.dirty[n-1] = nil
+			c.dirty = c.dirty[:n-1]
+		}
+		c.release(s)
+	}
+	clear(c.young)
+	c.young = c.young[:0]
+}
+
+// release forgets a value that was packed.
+func (c *Cell[T, P]) release(s *slot[T]) {
+	delete(c.values, s.key)
+	c.respare(s)
 }
 
 // respare keeps a slot for the next value.
@@ -75,9 +106,9 @@ var errPacked = errors.New("a packed value is damaged")
 
 // pack takes a value back. It answers false when that cannot be.
 func (c *Cell[T, P]) pack(s *slot[T]) bool {
-	e, known := c.packed.get(s.key)
 	if !s.changed {
-		if known {
+		if s.at != 0 {
+			e := c.packed.at(s.at)
 			e.setFlags(e.flags() &^ packedOut)
 			return true
 		}
@@ -97,7 +128,7 @@ func (c *Cell[T, P]) pack(s *slot[T]) bool {
 	if s.absent {
 		flags |= packedAbsent
 	}
-	c.packed.put(s.key, b, flags, s.flushed)
+	c.packed.put(s.key, s.hash, s.at, b, flags, s.flushed)
 	s.dirty, s.changed = false, false
 	return true
 }
@@ -139,18 +170,19 @@ func (c *Cell[T, P]) unpack(s *slot[T]) (known bool, err error) {
 	if c.packed == nil {
 		return false, nil
 	}
-	e, ok := c.packed.get(s.key)
-	if !ok {
+	s.hash = c.packed.hash(s.key)
+	if s.at = c.packed.get(s.key, s.hash); s.at == 0 {
 		s.absent = true
 		return c.packed.complete, nil
 	}
+	e := c.packed.at(s.at)
 	flags := e.flags()
 	s.flushed, s.absent, s.dirty = e.epoch(), flags&packedAbsent != 0, flags&packedDirty != 0
 	if s.dirty {
 		c.dirty = append(c.dirty, s)
 		s.changed = true // so that it is listed again when it is packed
 	}
-	e.setFlags(flags&^packedDirty | packedOut)
+	e.setFlags(flags&^packedDirty | packedOut) // where it is listed it stays
 	return true, c.unwrap(s, e.value())
 }
 
@@ -197,10 +229,11 @@ func headOf(b []byte, parts int) []byte {
 func (c *Cell[T, P]) flushPacked(r *Record) {
 	for _, pl := range c.packed.dirty {
 		e := c.packed.at(pl)
-		if e.flags()&packedDirty == 0 {
+		dirty := e.flags()&packedDirty != 0
+		e.setFlags(e.flags() &^ (packedDirty | packedListed))
+		if !dirty {
 			continue // it was decoded again, or it stands here twice
 		}
-		e.setFlags(e.flags() &^ packedDirty)
 		e.setEpoch(r.Epoch)
 		c.flushEntry(r, e)
 	}

@@ -46,6 +46,7 @@ const (
 	packedDirty  = 1 << iota // it is to be written
 	packedAbsent             // there is nothing under the key
 	packedOut                // the value is decoded: what stands here may be old
+	packedListed             // it stands in the list of those that are dirty
 )
 
 func newPacked(m *Memory) *packed {
@@ -75,11 +76,8 @@ func (e packedEntry) value() []byte {
 func (e packedEntry) setFlags(f byte)   { e.b[7] = f }
 func (e packedEntry) setEpoch(n uint64) { binary.LittleEndian.PutUint64(e.b[8:], n) }
 
-// locate is the table and the tag of a key.
-func (p *packed) locate(key string) (*packedTable, uint64) {
-	h := maphash.String(p.seed, key)
-	return &p.tables[h>>56], h & tagMask
-}
+// hash is where a key belongs: its table and its tag follow from it.
+func (p *packed) hash(key string) uint64 { return maphash.String(p.seed, key) }
 
 // find is where in t the entry of key stands, or -1.
 func (p *packed) find(t *packedTable, tag uint64, key string) int {
@@ -95,15 +93,15 @@ func (p *packed) find(t *packedTable, tag uint64, key string) int {
 	return -1
 }
 
-// get is the entry of a key.
-func (p *packed) get(key string) (packedEntry, bool) {
-	t, tag := p.locate(key)
-	i := p.find(t, tag, key)
+// get is the place of the entry of a key of that hash, 0 for none.
+func (p *packed) get(key string, hash uint64) place {
+	t := &p.tables[hash>>56]
+	i := p.find(t, hash&tagMask, key)
 	if i < 0 {
-		return packedEntry{}, false
+		return 0
 	}
 	t.words[i] |= usedBit
-	return p.at(placeOf(t.words[i])), true
+	return placeOf(t.words[i])
 }
 
 // fits tells whether an entry of that size can be kept.
@@ -111,35 +109,39 @@ func (p *packed) fits(key string, size int) bool {
 	return headPacked+len(key)+size <= blockMax && len(key) < 1<<16
 }
 
-// put makes value the entry of key. It must fit.
-func (p *packed) put(key string, value []byte, flags byte, epoch uint64) {
-	t, tag := p.locate(key)
+// put makes value the entry of a key of that hash, which stands at old, or nowhere if that
+// is 0. It must fit.
+func (p *packed) put(key string, hash uint64, old place, value []byte, flags byte, epoch uint64) {
+	t, tag := &p.tables[hash>>56], hash&tagMask
 	size := headPacked + len(key) + len(value)
 	class, _ := classOf(size)
-	var pl place
-	if i := p.find(t, tag, key); i >= 0 {
-		pl = placeOf(t.words[i])
-		if old := p.at(pl).class(); int(old) != class {
-			p.slabs.give(pl, old)
-			pl, _ = p.slabs.take(size)
-		}
-		t.words[i] = wordOf(pl, tag) | usedBit
-	} else {
+	pl := old
+	switch {
+	case old == 0:
 		pl, _ = p.slabs.take(size)
 		t.insert(wordOf(pl, tag) | usedBit)
 		p.n++
 		p.came++
+	case int(p.at(old).class()) != class:
+		p.slabs.give(old, p.at(old).class())
+		pl, _ = p.slabs.take(size)
+		t.replace(wordOf(old, tag), wordOf(pl, tag)|usedBit)
 	}
 	b := p.slabs.block(pl)
+	listed := byte(0)
+	if pl == old {
+		listed = b[7] & packedListed
+	}
+	if flags&packedDirty != 0 && listed == 0 {
+		p.dirty = append(p.dirty, pl)
+		listed = packedListed
+	}
 	binary.LittleEndian.PutUint32(b, uint32(len(value)))   //nolint:gosec // below blockMax
 	binary.LittleEndian.PutUint16(b[4:], uint16(len(key))) //nolint:gosec // see fits
-	b[6], b[7] = byte(class), flags                        //nolint:gosec // below classCount
+	b[6], b[7] = byte(class), flags|listed                 //nolint:gosec // below classCount
 	binary.LittleEndian.PutUint64(b[8:], epoch)
 	copy(b[headPacked:], key)
 	copy(b[headPacked+len(key):], value)
-	if flags&packedDirty != 0 {
-		p.dirty = append(p.dirty, pl)
-	}
 }
 
 func placeOf(word uint64) place { return place(word >> (tagBits + 1)) }
@@ -166,6 +168,17 @@ func (t *packedTable) set(word uint64) {
 	mask := uint64(len(t.words) - 1) //nolint:gosec // a power of two
 	i := word >> 1 & tagMask & mask
 	for t.words[i] != 0 {
+		i = (i + 1) & mask
+	}
+	t.words[i] = word
+}
+
+// replace puts a word in the place of another one of the same tag, which must be there. What
+// is said of its use does not count.
+func (t *packedTable) replace(old, word uint64) {
+	mask := uint64(len(t.words) - 1) //nolint:gosec // a power of two
+	i := word >> 1 & tagMask & mask
+	for t.words[i]&^usedBit != old {
 		i = (i + 1) & mask
 	}
 	t.words[i] = word

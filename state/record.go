@@ -1,5 +1,7 @@
 package state
 
+import "slices"
+
 // Record is what one epoch changes: it commits whole or not at all. Keys and values
 // are copied into one buffer, so a record of thousands of changes costs few
 // allocations and can be used again after Reset. One goroutine at a time.
@@ -59,6 +61,11 @@ func (r *Record) Each(fn func(key, value []byte, removed bool)) {
 		}
 		fn(r.buf[o.key:o.key+o.keyLen], r.buf[o.val:o.val+o.valLen], false)
 	}
+}
+
+// Grow makes room for about so many more changes, of so many bytes.
+func (r *Record) Grow(changes, bytes int) {
+	r.ops, r.buf = slices.Grow(r.ops, changes), slices.Grow(r.buf, bytes)
 }
 
 // Reset empties the record and keeps its memory.

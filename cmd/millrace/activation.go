@@ -162,7 +162,7 @@ func (t *activations) build(b configs.Bundle, counters *operators.Counters) (*ed
 	r.pipeline = operators.Build(operators.Options{
 		Pseudonyms: t.a.pseudonyms, Rules: rules, Fields: fields, Counters: counters,
 		Segments: operators.NewSegments(set, fields, models), Models: models, Pace: operators.Pace(set),
-		Profile:   profile.Options{HalfLife: set.Shop.Profile.HalfLife},
+		Profile: profile.Options{HalfLife: set.Shop.Profile.HalfLife}, VisitorTTL: set.Shop.Profile.VisitorTTL,
 		Recommend: recommend.Options{HalfLife: set.Shop.Items.HalfLife},
 		Never:     set.Shop.Items.Exclude, Live: t.a.liveFor(set, r.journeys),
 

@@ -96,7 +96,9 @@ type app struct {
 	gateway     *stream.Gateway
 	console     *console.Console
 	segments    segmentSizes
+	stored      storedSizes
 	metering    *metering // figures of the experiments
+	uplifts     uplifts
 	registry    *registry
 	letterTypes letterTypes
 	lively      liveRecommend
@@ -485,6 +487,7 @@ func (a *app) serve(ctx context.Context, wg *sync.WaitGroup) error {
 	wg.Go(func() { a.models.run(ctx) })
 	wg.Go(func() { a.runLive(ctx) })
 	wg.Go(func() { a.segments.run(ctx, a) })
+	wg.Go(func() { a.stored.run(ctx, a) })
 	if a.metering != nil {
 		wg.Go(func() { a.metering.run(ctx) })
 	}

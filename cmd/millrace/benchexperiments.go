@@ -1,17 +1,21 @@
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -40,13 +44,31 @@ type experimentsBench struct {
 type experimentsResult struct {
 	Outcomes       int     `json:"outcomes"`
 	Rate           float64 `json:"outcomes_per_second"` // as published
-	P50            float64 `json:"p50_ms"`              // from publishing an outcome to the message on NATS that counts it
-	P99            float64 `json:"p99_ms"`
-	Max            float64 `json:"max_ms"`
+	NATS           waited  `json:"nats"`                // from publishing an outcome to the message on NATS that counts it
+	SSE            waited  `json:"sse"`                 // to the server-sent event that does
+	Acked          waited  `json:"acked"`               // to the acknowledgement of the log, which is within both
+	CPU            float64 `json:"cpu_seconds"`         // of the whole program with this measurement, while outcomes came
+	PerCPU         float64 `json:"outcomes_per_cpu_second"`
 	StateBytes     int     `json:"bytes_per_experiment"`
 	Durability     string  `json:"durability"`
 	MailsCounted   int64   `json:"people"`
 	OutcomesUnseen int     `json:"outcomes_unseen"`
+}
+
+// waited is how long something took, in milliseconds.
+type waited struct {
+	P50 float64 `json:"p50_ms"`
+	P99 float64 `json:"p99_ms"`
+	Max float64 `json:"max_ms"`
+}
+
+func waitedOf(took []float64) waited {
+	slices.Sort(took)
+	n := len(took)
+	if n == 0 {
+		return waited{}
+	}
+	return waited{took[n/2], took[min(n-1, n*99/100)], took[n-1]}
 }
 
 func newBenchExperiments() *cobra.Command {
@@ -56,12 +78,13 @@ func newBenchExperiments() *cobra.Command {
 		Use:   "experiments",
 		Short: "Measure the time from an outcome to the stream of figures",
 		Long: `Experiments runs the whole program with an experiment of two variants, mails people
-to an inbox of its own, and then publishes orders of theirs at a rate, 50 to a message.
-It measures the time from there to the message on NATS that counts each of them.`,
+to an inbox of its own, and then publishes orders of theirs at a rate, 200 to a message.
+It measures the time from there to the message on NATS that counts each of them, and to the
+server-sent event of the console.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if b.Rate < 50 || b.People < 1 || b.Time <= 0 || b.Durability != "power" && b.Durability != "process" {
-				return &exitError{exitUsage, errors.New("want a rate of at least 50, people, a time, and power or process")}
+			if b.Rate < 200 || b.People < 1 || b.Time <= 0 || b.Durability != "power" && b.Durability != "process" {
+				return &exitError{exitUsage, errors.New("want a rate of at least 200, people, a time, and power or process")}
 			}
 			r, err := b.run(cmd.Context())
 			if err != nil {
@@ -83,19 +106,48 @@ func (r *experimentsResult) print(w io.Writer, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(w).Encode(r)
 	}
-	_, err := fmt.Fprintf(w, "%d outcomes of %d people, %.0f a second: counted on NATS after %.0f ms (half), %.0f ms (99 of 100), %.0f ms (all); %d unseen; %d bytes of state\n",
-		r.Outcomes, r.MailsCounted, r.Rate, r.P50, r.P99, r.Max, r.OutcomesUnseen, r.StateBytes)
+	fmt.Fprintf(w, "%d outcomes of %d people, %.0f a second, %.0f for each second of a core\n", r.Outcomes, r.MailsCounted, r.Rate, r.PerCPU)
+	for _, l := range []struct {
+		what string
+		waited
+	}{{"acknowledged by the log", r.Acked}, {"counted on NATS", r.NATS}, {"counted by SSE", r.SSE}} {
+		fmt.Fprintf(w, "%-24s after %.0f ms (half), %.0f ms (99 of 100), %.0f ms (all)\n", l.what, l.P50, l.P99, l.Max)
+	}
+	_, err := fmt.Fprintf(w, "%d unseen; %d bytes of state an experiment\n", r.OutcomesUnseen, r.StateBytes)
 	return err
 }
 
-// seen notes when the outcomes that were published were counted on NATS.
-type seen struct {
+// sentAt is when the message of each outcome was published.
+type sentAt struct {
 	mu    sync.Mutex
-	sent  []time.Time // of the message of each outcome
-	took  []float64   // ms, of those that were counted
+	times []time.Time
+	acked []float64 // ms of each message until it was acknowledged
+}
+
+func (s *sentAt) add(at time.Time, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.times = append(s.times, slices.Repeat([]time.Time{at}, n)...)
+}
+
+func (s *sentAt) ack(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acked = append(s.acked, float64(time.Since(at).Microseconds())/1000)
+}
+
+// seen notes when the outcomes that were published were counted in a stream.
+type seen struct {
+	sent  *sentAt
+	mu    sync.Mutex
+	took  []float64 // ms, of those that were counted
 	money map[string]int64
 	units map[string]int64
 	more  chan struct{}
+}
+
+func newSeen(sent *sentAt) *seen {
+	return &seen{sent: sent, money: make(map[string]int64), units: make(map[string]int64), more: make(chan struct{}, 1)}
 }
 
 // message takes a message as it is published: every outcome is worth 100.
@@ -112,13 +164,39 @@ func (s *seen) message(data []byte) {
 	for _, m := range s.money {
 		total += int(m / 100)
 	}
-	for len(s.took) < min(total, len(s.sent)) {
-		s.took = append(s.took, float64(now.Sub(s.sent[len(s.took)]).Microseconds())/1000)
+	s.sent.mu.Lock()
+	for len(s.took) < min(total, len(s.sent.times)) {
+		s.took = append(s.took, float64(now.Sub(s.sent.times[len(s.took)]).Microseconds())/1000)
 	}
+	s.sent.mu.Unlock()
 	select {
 	case s.more <- struct{}{}:
 	default:
 	}
+}
+
+// listen reads the server-sent events of a console until ctx ends.
+func (s *seen) listen(ctx context.Context, address string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/experiments/stream", http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("the console answers %s", resp.Status)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: ")); ok {
+			s.message(data)
+		}
+	}
+	return lines.Err()
 }
 
 func (s *seen) counts() (people int64, counted, sent int) {
@@ -127,7 +205,9 @@ func (s *seen) counts() (people int64, counted, sent int) {
 	for _, n := range s.units {
 		people += n
 	}
-	return people, len(s.took), len(s.sent)
+	s.sent.mu.Lock()
+	defer s.sent.mu.Unlock()
+	return people, len(s.took), len(s.sent.times)
 }
 
 // until waits until ok, or for a minute.
@@ -156,13 +236,14 @@ func (b *experimentsBench) run(ctx context.Context) (r experimentsResult, err er
 	}
 	a, err := openApp(ctx, settings{
 		files: files{filepath.Join(dir, "data")}, configs: []string{file}, simulated: true, speed: 1, durability: b.Durability,
-		drain: time.Second, reserve: 1, logBytes: 4 << 30, log: slog.New(slog.DiscardHandler),
+		drain: time.Second, reserve: 1, logBytes: 4 << 30, console: "127.0.0.1:0", log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return r, err
 	}
 	defer a.close()
-	s := &seen{money: make(map[string]int64), units: make(map[string]int64), more: make(chan struct{}, 1)}
+	times := new(sentAt)
+	s, page := newSeen(times), newSeen(times)
 	publish := a.metering.publish
 	a.metering.publish = func(subject string, data []byte) error {
 		defer s.message(data)
@@ -178,15 +259,22 @@ func (b *experimentsBench) run(ctx context.Context) (r experimentsResult, err er
 	if err := b.enrol(ctx, a, s); err != nil {
 		return r, err
 	}
-	began := time.Now()
-	if err := b.outcomes(ctx, a, s); err != nil {
+	go func() { _ = page.listen(running, a.listeners["console"].Addr().String()) }() // it ends with the program; what it did not see is counted
+	if err := page.until(ctx, func() bool { n, _, _ := page.counts(); return n >= int64(b.People) }); err != nil {
 		return r, err
 	}
-	r.Rate = float64(len(s.sent)) / time.Since(began).Seconds()
-	late := s.until(ctx, func() bool { _, n, all := s.counts(); return n >= all })
-	if late != nil && ctx.Err() != nil {
-		return r, late
+	began, before := time.Now(), cpuSeconds()
+	if err := b.outcomes(ctx, a, times); err != nil {
+		return r, err
 	}
+	r.Rate = float64(len(times.times)) / time.Since(began).Seconds()
+	all := func(x *seen) func() bool { return func() bool { _, n, sent := x.counts(); return n >= sent } }
+	if err := errors.Join(s.until(ctx, all(s)), page.until(ctx, all(page))); err != nil && ctx.Err() != nil {
+		return r, err
+	}
+	r.CPU = cpuSeconds() - before
+	r.PerCPU = float64(len(times.times)) / r.CPU
+	r.SSE, r.Acked = waitedOf(page.took), waitedOf(times.acked)
 	return b.result(a, s, r)
 }
 
@@ -199,11 +287,17 @@ func (b *experimentsBench) result(a *app, s *seen, r experimentsResult) (experim
 	r.StateBytes = n
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slices.Sort(s.took)
-	if n := len(s.took); n > 0 {
-		r.P50, r.P99, r.Max = s.took[n/2], s.took[min(n-1, n*99/100)], s.took[n-1]
-	}
+	r.NATS = waitedOf(s.took)
 	return r, err
+}
+
+// cpuSeconds is what this process has used of processors so far.
+func cpuSeconds() float64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
 }
 
 // benchStart is when the simulated shop opens.
@@ -239,8 +333,8 @@ func (b *experimentsBench) enrol(ctx context.Context, a *app, s *seen) error {
 }
 
 // outcomes publishes orders at the rate.
-func (b *experimentsBench) outcomes(ctx context.Context, a *app, s *seen) error {
-	const pack = 50
+func (b *experimentsBench) outcomes(ctx context.Context, a *app, s *sentAt) error {
+	const pack = 200 // the gateway packs up to 500
 	began, n := time.Now(), 0
 	tick := time.NewTicker(max(time.Second*pack/time.Duration(b.Rate), time.Millisecond))
 	defer tick.Stop()
@@ -258,12 +352,11 @@ func (b *experimentsBench) outcomes(ctx context.Context, a *app, s *seen) error 
 					`,"event":"Order Completed","properties":{"order_id":%q,"total":1,"revenue":1,"currency":"EUR"}`, id)))
 			}
 			now := time.Now()
-			s.mu.Lock()
-			s.sent = append(s.sent, slices.Repeat([]time.Time{now}, pack)...)
-			s.mu.Unlock()
+			s.add(now, pack)
 			if err := put(ctx, a, items); err != nil {
 				return fmt.Errorf("publish outcomes: %w", err)
 			}
+			s.ack(now)
 		}
 	}
 	return nil

@@ -34,7 +34,7 @@ func (a *app) consoleOptions(metricsHandler http.Handler) console.Options {
 		o.Inbox = consoleInbox{a}
 	}
 	if a.metering != nil {
-		o.Experiments = consoleExperiments{a.metering}
+		o.Experiments = consoleExperiments{a.metering, a}
 	}
 	if a.s.simulated {
 		o.Notice = "Simulated shop: shoppers, orders and reactions are made up."

@@ -15,7 +15,6 @@ import (
 	"millrace/engine"
 	"millrace/engine/stream"
 	"millrace/operators"
-	"millrace/operators/trigger"
 )
 
 // This file wires the effects: under which terms they leave, and where webhooks and
@@ -42,6 +41,9 @@ func (a *app) openNotices(r *edition) error {
 			used[t.Webhook] = true
 			published = published || t.Publish != ""
 		}
+	}
+	for _, j := range r.journeys {
+		used[j.Config.Alarms.Webhook] = true
 	}
 	for name := range r.set.Shop.Webhooks {
 		if !used[name] { // its variables need not be set
@@ -103,28 +105,10 @@ func readSecret(path string) ([]byte, error) {
 	return raw, nil
 }
 
-// delivery says under which terms effects leave. Dead letters and what goes back into the
-// log are neither paced nor given up.
+// delivery says under which terms effects leave, and who keeps what is given up.
 func (a *app) delivery() engine.Delivery {
-	d := engine.Delivery{GiveUp: a.giveUp, Terms: func(row *engine.Row) engine.Terms {
-		switch row.Kind {
-		case trigger.EffectMail: // its sender gives it up
-			return engine.Terms{Target: "smtp", Paced: true}
-		case operators.EffectWebhook:
-			name := operators.NoticeTarget(row)
-			h, ok := a.acts.current().set.Shop.Webhooks[name]
-			if !ok {
-				return engine.Terms{Paced: true}
-			}
-			return engine.Terms{Target: "webhook/" + name, Paced: true, Tries: h.Tries, Within: h.GiveUp}
-		case operators.EffectPublish:
-			return engine.Terms{Paced: true}
-		}
-		return engine.Terms{}
-	}}
-	if r := a.set.Shop.Outbox.Rate; r.Count > 0 {
-		d.Rate = float64(r.Count) / r.Per.Seconds()
-	}
+	d := operators.DeliveryOf(a.set.Shop, func() *configs.Set { return a.acts.current().set })
+	d.GiveUp = a.giveUp
 	return d
 }
 

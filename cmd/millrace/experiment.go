@@ -13,7 +13,7 @@ import (
 func newExperiment() *cobra.Command {
 	cmd := &cobra.Command{Use: "experiment", Short: "Plan, watch and steer experiments"}
 	cmd.AddCommand(
-		newExperimentPlan(), newExperimentShow(), newExperimentWhatIf(),
+		newExperimentPlan(), newExperimentShow(), newExperimentWhatIf(), newExperimentUplift(), newExperimentAnalyse(),
 		newExperimentHand(event.SteerPin, "pin NAME VARIANT", "Give a variant everybody who enters from now on", 2),
 		newExperimentHand(event.SteerCap, "cap NAME VARIANT SHARE", "Give a variant at most a share; 1 lifts the cap", 3),
 		newExperimentHand(event.SteerFreeze, "freeze NAME", "Leave the shares as they are", 1),

@@ -61,12 +61,25 @@ func newExperimentWhatIf() *cobra.Command {
 	var f files
 	var o output
 	split, alpha := "", 0.05
+	var rule operators.RuleQuestion
 	cmd := &cobra.Command{
-		Use:     "what-if NAME --split a=.8,b=.2",
-		Short:   "Say what another split would have brought, from the logged probabilities",
-		Example: `  millrace experiment what-if words --split control=.2,lstm=.8`,
-		Args:    wantArgs(1),
+		Use:   "what-if NAME {--split a=.8,b=.2 | --when 'CONDITION=VARIANT'...}",
+		Short: "Say what another split, or a rule, would have brought, from the logged probabilities",
+		Long: `With --split: what the goal would have been had people been shared like that. With --when:
+what it would have been had people been given variants by a rule, line by line, the first
+that holds; the others keep what they had, or get --else. Conditions know what was known of
+a person at the first exposure. A variant may be holdout, where some people are held out.`,
+		Example: `  millrace experiment what-if words --split control=.2,lstm=.8
+  millrace experiment what-if words --when 'profile.orders >= 3=lstm' --else control`,
+		Args: wantArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if (split == "") == (len(rule.When) == 0 && rule.Else == "") {
+				return &exitError{exitUsage, errors.New("want either --split or --when")}
+			}
+			if split == "" {
+				rule.Alpha = alpha
+				return askRule(cmd, f, o, args[0], &rule)
+			}
 			if _, err := parseSplit(split); err != nil {
 				return &exitError{exitUsage, err}
 			}
@@ -82,6 +95,8 @@ func newExperimentWhatIf() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&f.dir, "data-dir", "data", "where the state is")
+	cmd.Flags().StringArrayVar(&rule.When, "when", nil, "CONDITION=VARIANT, such as 'profile.orders >= 3=wide'; may be given several times")
+	cmd.Flags().StringVar(&rule.Else, "else", "", "variant of the people for whom no --when holds")
 	cmd.Flags().StringVar(&split, "split", "", "the share of each variant, such as a=.8,b=.2")
 	cmd.Flags().Float64Var(&alpha, "alpha", 0.05, "chance that the interval misses")
 	o.flag(cmd)
@@ -172,9 +187,30 @@ func (a *app) experimentAnswers(mux *http.ServeMux) {
 	})
 	mux.HandleFunc("GET /experiment/{name}/what-if", func(w http.ResponseWriter, r *http.Request) {
 		if x := find(w, r); x != nil {
+			if q := r.URL.Query(); q.Get("split") == "" {
+				answer, err := viewed(a, func(v *engine.View) (*experiment.RuleValue, error) {
+					return ruleValue(r.Context(), v, a.acts.current().pipeline, x, q)
+				})
+				writeAnswer(w, answer, err)
+				return
+			}
 			answer, err := viewed(a, func(v *engine.View) (experiment.Outlook, error) {
 				return whatIf(v, a.acts.current().pipeline, x, r.URL.Query())
 			})
+			writeAnswer(w, answer, err)
+		}
+	})
+	mux.HandleFunc("GET /experiment/{name}/analyse", func(w http.ResponseWriter, r *http.Request) {
+		if x := find(w, r); x != nil {
+			answer, err := viewed(a, func(v *engine.View) (*experiment.Analysis, error) {
+				return a.acts.current().pipeline.Analyse(r.Context(), v, x)
+			})
+			writeAnswer(w, answer, err)
+		}
+	})
+	mux.HandleFunc("POST /experiment/{name}/uplift", func(w http.ResponseWriter, r *http.Request) {
+		if x := find(w, r); x != nil {
+			answer, err := a.fitUplift(r.Context(), x, r.URL.Query())
 			writeAnswer(w, answer, err)
 		}
 	})

@@ -114,7 +114,7 @@ the model that writes the subjects, the sender, a test inbox and a console.`,
 		newDev(), newRun(), newImport(), newCheck(), newExplain(), newSchema(),
 		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newEval(), newModel(), newCorpus(), newMails(),
 		newApply(), newRollback(), newVersions(),
-		newAbstat(), newExperiment(), newSegments(), newState(), newBench(), newVersion(),
+		newAbstat(), newExperiment(), newCampaigns(), newSegments(), newState(), newBench(), newVersion(),
 	)
 	refuseMisuse(root)
 	return root

@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
 	"millrace/configs"
 	"millrace/console"
-	"millrace/operators"
 	"millrace/operators/content"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
@@ -67,6 +67,21 @@ type metering struct {
 	latest []experiment.Figures
 	past   map[string]*past // by experiment and phase
 	failed bool             // the last look; said once
+	heard  map[chan struct{}]bool
+}
+
+// Watch implements console.Watcher: the channel has a token when figures were taken that
+// nobody has heard of yet.
+func (m *metering) Watch() (<-chan struct{}, func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ch := make(chan struct{}, 1)
+	m.heard[ch] = true
+	return ch, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.heard, ch)
+	}
 }
 
 // past are the figures of an experiment over time.
@@ -91,10 +106,9 @@ func (p *past) add(f experiment.Figures) {
 	p.points = append(p.points, f)
 }
 
+// openMetering is done without any experiment as well: a later version of the pipelines may
+// bring the first one.
 func (a *app) openMetering(context.Context) error {
-	if len(operators.Experiments(a.journeys)) == 0 {
-		return nil
-	}
 	a.metering = newMetering(func() ([]experiment.Figures, error) {
 		v := a.engine.View()
 		defer v.Close()
@@ -104,7 +118,7 @@ func (a *app) openMetering(context.Context) error {
 }
 
 func newMetering(figures func() ([]experiment.Figures, error), publish func(string, []byte) error, log *slog.Logger) *metering {
-	return &metering{figures: figures, publish: publish, log: log, every: meterEvery, past: make(map[string]*past)}
+	return &metering{figures: figures, publish: publish, log: log, every: meterEvery, past: make(map[string]*past), heard: make(map[chan struct{}]bool)}
 }
 
 // run looks twice a second until ctx ends.
@@ -137,11 +151,13 @@ func (m *metering) look() {
 
 func (m *metering) tell(now []experiment.Figures) error {
 	var failed error
+	news := false
 	for i := range now {
 		f := &now[i]
 		if !m.changed(f) {
 			continue
 		}
+		news = true
 		for arm := range f.Arms {
 			data, err := message(f, arm)
 			if err == nil {
@@ -155,6 +171,20 @@ func (m *metering) tell(now []experiment.Figures) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.latest = now
+	for ch := range m.heard {
+		if !news {
+			break
+		}
+		select {
+		case ch <- struct{}{}:
+		default: // it has not heard of the last ones yet
+		}
+	}
+	for key := range m.past { // of phases that are over
+		if !slices.ContainsFunc(now, func(f experiment.Figures) bool { return f.Experiment+"@"+f.Phase == key }) {
+			delete(m.past, key)
+		}
+	}
 	return failed
 }
 
@@ -212,7 +242,13 @@ func (m *metering) snapshot() ([]experiment.Figures, map[string][]experiment.Fig
 }
 
 // consoleExperiments shows the figures to the console.
-type consoleExperiments struct{ m *metering }
+type consoleExperiments struct {
+	m *metering
+	a *app
+}
+
+// Watch implements console.Watcher.
+func (c consoleExperiments) Watch() (<-chan struct{}, func()) { return c.m.Watch() }
 
 // Experiments implements console.Experiments.
 func (c consoleExperiments) Experiments(context.Context) ([]console.Experiment, error) {
@@ -244,6 +280,9 @@ func consoleArm(f *experiment.Figures, arm int) (console.ExperimentArm, error) {
 	out := console.ExperimentArm{Name: a.Name, Share: a.Share, Units: a.Units, Verdict: string(a.Verdict), Stopped: a.Stopped, P: a.P}
 	for i := range a.Metrics {
 		out.Metrics = append(out.Metrics, consoleMetric(&a.Metrics[i]))
+	}
+	if l := a.Incremental; l != nil {
+		out.Incremental = &console.Incremental{Revenue: l.Revenue, Lo: l.Lo, Hi: l.Hi, Attributed: float64(l.Attributed)}
 	}
 	var err error
 	out.Message, err = message(f, arm)

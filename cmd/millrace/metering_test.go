@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -71,7 +72,7 @@ func TestMetering(t *testing.T) {
 	if past[len(past)-1].Arms[0].Units != 2001 || past[0].Arms[0].Units > 20 {
 		t.Fatalf("from %d to %d units", past[0].Arms[0].Units, past[len(past)-1].Arms[0].Units)
 	}
-	shown, err := consoleExperiments{m}.Experiments(t.Context())
+	shown, err := consoleExperiments{m: m}.Experiments(t.Context())
 	if err != nil || len(shown) != 1 || len(shown[0].Arms) != 2 || len(shown[0].Past) != len(past) || len(shown[0].Arms[1].Message) == 0 {
 		t.Fatalf("%+v, %v", shown, err)
 	}
@@ -94,5 +95,65 @@ func TestMetering(t *testing.T) {
 	}
 	if !maps.Equal(series, wanted) {
 		t.Fatalf("got %v, want %v", series, wanted)
+	}
+}
+
+// TestMeteringBounded: what is kept and labelled follows the experiments that run, however
+// many phases there were; and who watches is told of each change once.
+func TestMeteringBounded(t *testing.T) {
+	phase, runs := 0, 3
+	m := newMetering(func() ([]experiment.Figures, error) {
+		var out []experiment.Figures
+		for i := range runs {
+			arms := []experiment.Arm{{Name: "control", Units: int64(phase), Metrics: []experiment.Figure{{Name: "order"}}}, {Name: "holdout"}}
+			out = append(out, experiment.Figures{Experiment: fmt.Sprint("e", i), Phase: fmt.Sprint(phase), Arms: arms})
+		}
+		return out, nil
+	}, func(string, []byte) error { return nil }, slog.New(slog.DiscardHandler))
+	changed, stop := m.Watch()
+	c := &collector{app: &app{metering: m}}
+	c.experiments()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(c)
+	count := func() (n int) {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			n += len(f.GetMetric())
+		}
+		return n
+	}
+	f := func(experiments, series int) {
+		t.Helper()
+		runs = experiments
+		for range 50 {
+			phase++
+			m.look()
+		}
+		// An experiment of two arms has two series of each of three kinds, one of the shares,
+		// and one for each metric of an arm.
+		if got := count(); got != series || len(m.past) != experiments {
+			t.Errorf("%d experiments: %d series, %d pasts", experiments, got, len(m.past))
+		}
+	}
+	f(3, 3*8)
+	f(1, 8)
+	f(0, 0)
+	<-changed
+	select {
+	case <-changed:
+		t.Error("told twice")
+	default:
+	}
+	m.look() // nothing is new
+	runs = 1
+	stop()
+	m.look()
+	select {
+	case <-changed:
+		t.Error("told although nothing changed, or nobody watches")
+	default:
 	}
 }

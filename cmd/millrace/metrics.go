@@ -44,6 +44,7 @@ func newMetrics(a *app) *collector {
 	m.activations()
 	m.segments()
 	m.liveRecommend()
+	m.memory()
 	return m
 }
 
@@ -100,7 +101,7 @@ func (m *collector) engine() {
 		}
 		return 0
 	})
-	m.gauge("millrace_state_bytes", "Size of the state's files.", func() float64 { return float64(m.app.store.Size()) })
+	m.gauge("millrace_state_file_bytes", "Size of the state's files.", func() float64 { return float64(m.app.store.Size()) })
 	m.add("millrace_step_messages_total", "Messages that a step of the graph processed.", []string{"step"}, func(send func(float64, ...string)) {
 		for _, o := range e.Stats().Operators {
 			send(float64(o.In), o.Name)
@@ -123,6 +124,7 @@ func (m *collector) flow() {
 	}, prometheus.CounterValue)
 	m.counter("millrace_event_repeats_total", "Events dropped because their messageId was seen before.", func() float64 { return float64(c.Duplicates.Load()) })
 	m.counter("millrace_events_late_total", "Events older than the newest of their person.", func() float64 { return float64(c.Late.Load()) })
+	m.counter("millrace_visitors_forgotten_total", "Anonymous visitors who stayed away for longer than profile.visitor_ttl.", func() float64 { return float64(c.Forgotten.Load()) })
 	m.counter("millrace_ticks_total", "Ticks read.", func() float64 { return float64(c.Ticks.Load()) })
 	m.counter("millrace_merges_total", "Known persons who were merged into another one.", func() float64 { return float64(c.Merges.Load()) })
 	m.counter("millrace_merge_repeats_total", "Merges and handovers that came again.", func() float64 { return float64(c.MergeRepeats.Load()) })
@@ -175,10 +177,10 @@ func (m *collector) delivery() {
 		func(f *engine.BreakerFigures) float64 { return float64(f.Rejected) })
 	each("millrace_limit_reached_total", "Times a limit was reached.", "limit", func() map[string]uint64 {
 		d, w := e.Delivery(), e.Stats().Watermarks
-		return map[string]uint64{
-			"outbox": d.Stopped, "outbox_memory": d.Overflows, "outbox_rate": d.Paced, "breaker_targets": d.Evicted,
+		return m.limits(map[string]uint64{
+			"outbox": d.Stopped, "outbox_memory": d.Overflows, "outbox_rate": d.Paced, "send_rate": d.Slowed, "breaker_targets": d.Evicted,
 			"watermark_sources": w.Shared,
-		}
+		})
 	})
 }
 
@@ -335,4 +337,24 @@ func (m *collector) segments() {
 			}
 		}
 	}, prometheus.CounterValue)
+}
+
+// memory declares how much is kept.
+func (m *collector) memory() {
+	m.add("millrace_state_bytes", "Keys and values of a cell, of timers, of the outbox, as of the last scan.", []string{"cell"}, func(send func(float64, ...string)) {
+		for _, s := range m.app.stored.latest() {
+			send(float64(s.Bytes), s.Name)
+		}
+	}, prometheus.GaugeValue)
+	m.add("millrace_state_keys", "Keys of a cell, timers, rows of the outbox, as of the last scan.", []string{"cell"}, func(send func(float64, ...string)) {
+		for _, s := range m.app.stored.latest() {
+			send(float64(s.Keys), s.Name)
+		}
+	}, prometheus.GaugeValue)
+	m.add("millrace_values_memory_bytes", "What encoded values take in memory, and the limit, at which those not used lately go.", []string{"of"}, func(send func(float64, ...string)) {
+		used, limit := m.app.engine.ValuesMemory()
+		send(float64(used), "used")
+		send(float64(limit), "limit")
+	}, prometheus.GaugeValue)
+	m.gauge("millrace_outbox_memory", "Effects that the outbox holds in memory.", func() float64 { return float64(m.app.engine.Delivery().Window) })
 }

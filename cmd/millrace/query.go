@@ -97,6 +97,9 @@ func (p *profileView) text(w io.Writer) {
 	}
 	if x := p.Expected; x != nil {
 		fmt.Fprintf(w, "\ngroup %q, RFM %s, churn %.2f, next order within %.0f days\n", x.Cluster, cmp.Or(x.RFM, "none"), x.Churn, x.NextOrderDays)
+		if x.Uplift != nil {
+			fmt.Fprintf(w, "a mail adds %+.4g to %s\n", *x.Uplift, x.UpliftGoal)
+		}
 	}
 	weights(w, "categories", p.Categories)
 	weights(w, "brands", p.Brands)

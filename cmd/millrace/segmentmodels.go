@@ -34,6 +34,7 @@ func (f files) models() peopleModels { return peopleModels{filepath.Join(f.dir, 
 const (
 	modelCluster  = "cluster"
 	modelLifetime = "lifetime"
+	modelUplift   = "uplift"
 )
 
 // Limits of the directory.
@@ -66,8 +67,8 @@ func (m peopleModels) latest(kind string) (int, error) {
 func (m peopleModels) read(kind string, version int) ([]byte, error) {
 	file, err := os.Open(m.path(kind, version))
 	if errors.Is(err, os.ErrNotExist) {
-		command := map[string]string{modelCluster: "cluster", modelLifetime: "fit"}[kind]
-		return nil, &exitError{exitConfig, fmt.Errorf("profile.%s: there is no version %d here; millrace segments %s makes one", kind, version, command)}
+		command := map[string]string{modelCluster: "segments cluster", modelLifetime: "segments fit", modelUplift: "experiment uplift NAME --promote"}[kind]
+		return nil, &exitError{exitConfig, fmt.Errorf("profile.%s: there is no version %d here; millrace %s makes one", kind, version, command)}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read a model: %w", err)
@@ -130,7 +131,7 @@ func (m peopleModels) groups(version int) (*profile.PeopleGroups, error) {
 // named reads the models that a set names; nil without any.
 func (m peopleModels) named(set *configs.Set) (*operators.PeopleModels, error) {
 	p := set.Shop.Profile
-	if p.Cluster == 0 && p.Lifetime == 0 {
+	if p.Cluster == 0 && p.Lifetime == 0 && p.Uplift == 0 {
 		return nil, nil //nolint:nilnil // no models are the usual case and no error
 	}
 	out := new(operators.PeopleModels)
@@ -140,6 +141,13 @@ func (m peopleModels) named(set *configs.Set) (*operators.PeopleModels, error) {
 			return nil, err
 		}
 		out.Groups = g
+	}
+	if p.Uplift > 0 {
+		u, err := m.uplift(p.Uplift)
+		if err != nil {
+			return nil, err
+		}
+		out.Uplift = u
 	}
 	if p.Lifetime > 0 {
 		raw, err := m.read(modelLifetime, p.Lifetime)

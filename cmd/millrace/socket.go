@@ -115,6 +115,7 @@ func (a *app) socketHandler() http.Handler {
 	})
 	a.stateAnswers(mux)
 	a.experimentAnswers(mux)
+	a.campaignAnswers(mux)
 	a.segmentAnswers(mux)
 	return mux
 }

@@ -85,9 +85,11 @@ type sim struct {
 	acked   engineProgress // of the newest commit that the engine heard of
 	found   engineProgress // of the store when it was last opened
 	acts    map[uint64][]act
-	lanes   map[string]uint64 // the newest row of each lane that was carried out
-	gone    map[uint64]bool   // rows whose removal was committed
-	journal map[uint64]string // of mails: begun, sent, unknown
+	lanes   map[string]uint64      // the newest row of each lane that was carried out
+	gone    map[uint64]bool        // rows whose removal was committed
+	journal map[uint64]string      // of mails: begun, sent, unknown
+	tries   map[uint64]map[int]int // of notes that may be given up, by row and run
+	givenUp int
 	doubles int
 	unknown int
 	broken  error
@@ -412,6 +414,12 @@ func (s *sim) options(store *state.Store, src engine.Source, final bool) engine.
 		Source: src, Store: store, Committer: committer{store, s}, Decoder: decoder{},
 		Graph:    build(s.spec, 1+s.rng.IntN(8)).Graph,
 		Handlers: map[string]engine.Handler{"note": s.note, "flaky": s.flaky, "mail": s.mail},
+		Delivery: engine.Delivery{GiveUp: s.giveUp, Terms: func(row *engine.Row) engine.Terms {
+			if row.Kind == "flaky" {
+				return engine.Terms{Tries: flakyTries}
+			}
+			return engine.Terms{}
+		}},
 
 		OutOfOrder: time.Duration(s.slack) * time.Millisecond, EpochEvents: 1 + s.rng.IntN(1<<s.rng.IntN(7)),
 		OutboxMax: 1 + s.rng.IntN(30), OutboxOpen: 1 + s.rng.IntN(8), Workers: 1 + s.rng.IntN(4), Parallel: 1 << s.rng.IntN(3),

@@ -63,11 +63,56 @@ func (s *sim) note(ctx context.Context, v *engine.View, row engine.Row) (engine.
 
 // flaky is a note that is tried several times, some of them after a long wait.
 func (s *sim) flaky(ctx context.Context, v *engine.View, row engine.Row) (engine.Result, time.Duration, error) {
+	s.tried(row.ID)
 	if s.draw(3) > 0 {
 		err := s.step("refused", true, true)
 		return engine.Again, time.Duration(s.draw(1<<s.draw(14))) * time.Second, errors.Join(err, errors.New("busy"))
 	}
 	return s.note(ctx, v, row)
+}
+
+// flakyTries is how often a note that is tried several times is tried before it is given up.
+const flakyTries = 4
+
+// tried notes a try. What a run that ended in order knew of, the next one knows.
+func (s *sim) tried(row uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.down {
+		return
+	}
+	known := 0
+	for run := s.run; run == s.run || s.clean[run]; run-- {
+		known += s.tries[row][run]
+	}
+	if known >= flakyTries {
+		s.fail("row %d is tried again after %d tries in run %d and those in order before it", row, known, s.run)
+	}
+	if s.tries[row] == nil {
+		s.tries[row] = make(map[int]int)
+	}
+	s.tries[row][s.run]++
+}
+
+// giveUp takes what is given up, which counts as carried out.
+func (s *sim) giveUp(_ context.Context, g *engine.GivenUp) error {
+	if err := s.step("give-up", true, true); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	all := 0
+	for _, n := range s.tries[g.Row.ID] {
+		all += n
+	}
+	if g.Reason == engine.GiveUpTries && !s.down {
+		s.givenUp++
+		if g.Tries < flakyTries || all < flakyTries {
+			s.fail("row %d is given up after %d tries, and it says %d", g.Row.ID, all, g.Tries)
+		}
+	}
+	s.mu.Unlock()
+	s.carryOut(&engine.View{Watermark: g.Row.At}, g.Row)
+	return s.step("gave-up", true, false)
 }
 
 func (s *sim) mail(ctx context.Context, v *engine.View, row engine.Row) (engine.Result, time.Duration, error) {

@@ -82,7 +82,7 @@ func newSim(seed uint64, off switches) *sim {
 	s := &sim{
 		seed: seed, off: off, rng: rng, spec: drawSpec(rng), slack: 1 + int64(rng.IntN(1<<rng.IntN(14))),
 		points: make(map[string]int), clean: make(map[int]bool), acts: make(map[uint64][]act), lanes: make(map[string]uint64),
-		gone: make(map[uint64]bool), journal: make(map[uint64]string), crashed: make(chan struct{}),
+		gone: make(map[uint64]bool), journal: make(map[uint64]string), tries: make(map[uint64]map[int]int), crashed: make(chan struct{}),
 	}
 	s.loud = os.Getenv("MILLRACE_TRACE") != ""
 	s.power = rng.IntN(4) > 0
@@ -136,7 +136,7 @@ func TestSimulation(t *testing.T) {
 		}
 	})
 	t.Log(&sum)
-	if n > 50 && (sum.doubles == 0 || sum.unknown == 0 || sum.points["disk-remove"] == 0 || sum.ends[powerLost] == 0) {
+	if n > 50 && (sum.doubles == 0 || sum.unknown == 0 || sum.givenUp == 0 || sum.points["disk-remove"] == 0 || sum.ends[powerLost] == 0) {
 		t.Error("the simulation met nothing of what it is for")
 	}
 }
@@ -159,6 +159,7 @@ type totals struct {
 	mu                     sync.Mutex
 	seeds, steps, runs     int
 	rows, doubles, unknown int
+	givenUp                int
 	messages, lazy         int
 	ends                   [4]int
 	points                 map[string]int
@@ -176,6 +177,7 @@ func (t *totals) add(s *sim) {
 	t.rows += len(s.ref.rows)
 	t.doubles += s.doubles
 	t.unknown += s.unknown
+	t.givenUp += s.givenUp
 	t.messages += int(s.acked.Position.Seq) //nolint:gosec // small
 	t.lazy += int(s.acked.Sent)             //nolint:gosec // small
 	for p, n := range s.points {
@@ -188,7 +190,7 @@ func (t *totals) add(s *sim) {
 
 func (t *totals) String() string {
 	return fmt.Sprintf("%d seeds, %d runs of the program, of which %d halted, %d failed, %d were killed, %d lost power; %d steps; "+
-		"%d messages, %d to lazy stages, %d effects, %d carried out twice, %d unknown; points: %v",
+		"%d messages, %d to lazy stages, %d effects, %d carried out twice, %d unknown, %d given up; points: %v",
 		t.seeds, t.runs, t.ends[halted], t.ends[failed], t.ends[killed], t.ends[powerLost], t.steps,
-		t.messages, t.lazy, t.rows, t.doubles, t.unknown, t.points)
+		t.messages, t.lazy, t.rows, t.doubles, t.unknown, t.givenUp, t.points)
 }

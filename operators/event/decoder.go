@@ -19,6 +19,8 @@ type Decoder struct {
 	events   []Event
 	goods    []Product
 	records  []Record
+	free     []*Event  // taken back
+	kept     []Product // of the event that was taken from there last
 	reuse    bool
 	slowOnly bool // for tests: the fast path is never taken
 }
@@ -33,7 +35,7 @@ func NewDecoder(o Options) *Decoder {
 // data must not change before. Nothing in data can make it panic: what cannot be read
 // is a Reject.
 func (d *Decoder) Decode(data []byte, storedAt int64, h Handler) {
-	d.reuse = true
+	d.reuse, d.free, d.kept = true, nil, nil
 	d.scan.text = d.scan.text[:0]
 	d.events, d.goods = d.events[:0], d.goods[:0]
 	d.records = d.message(d.records[:0], data, storedAt)
@@ -61,7 +63,7 @@ func (d *Decoder) Decode(data []byte, storedAt int64, h Handler) {
 func (d *Decoder) DecodeAll(dst []Record, data []byte, storedAt int64) []Record {
 	if d.reuse {
 		d.reuse = false
-		d.scan.text, d.events, d.goods = nil, nil, nil
+		d.scan.text, d.events, d.goods, d.free, d.kept = nil, nil, nil, nil, nil
 	}
 	return d.message(dst, data, storedAt)
 }
@@ -244,8 +246,7 @@ func deeper(raw []byte, limit int) bool {
 func (d *Decoder) finish(dst []Record, o *origin) []Record {
 	e := d.event()
 	if code, why := d.build(e, d.fields, o); code != "" {
-		*e = Event{}
-		d.events = d.events[:len(d.events)-1]
+		d.unused(e)
 		return d.reject(dst, o, code, why, o.raw)
 	}
 	return append(dst, Record{Index: uint32(o.index), Event: e}) //nolint:gosec // bounded by the message's size
@@ -268,6 +269,12 @@ const eventChunk = 48
 
 // event is a new empty event.
 func (d *Decoder) event() *Event {
+	if n := len(d.free); n > 0 {
+		e := d.free[n-1]
+		d.free = d.free[:n-1]
+		d.kept, e.Products = e.Products, nil
+		return e
+	}
 	if len(d.events) == cap(d.events) {
 		d.events = make([]Event, 0, eventChunk)
 	}
@@ -279,12 +286,41 @@ func (d *Decoder) event() *Event {
 	return e
 }
 
+// unused takes back the event that was made last.
+func (d *Decoder) unused(e *Event) {
+	if d.reuse {
+		*e = Event{}
+		d.events = d.events[:len(d.events)-1]
+		return
+	}
+	d.Recycle(e)
+}
+
+// Recycle takes an event of DecodeAll back, to be filled anew: nobody may use it any more,
+// nor its products. Their strings may be kept.
+func (d *Decoder) Recycle(e *Event) {
+	if len(d.free) == freeMax {
+		return
+	}
+	goods := e.Products
+	clear(goods) // its strings hold its message
+	*e = Event{Products: goods[:0]}
+	d.free = append(d.free, e)
+}
+
+// freeMax bounds the events that wait to be filled anew: those of a few batches.
+const freeMax = 16384
+
 // goodsChunk is how many products are allocated at once.
 const goodsChunk = 64
 
 // room gives e room for n products, which no other event shares.
 func (d *Decoder) room(e *Event, n int) {
 	if n == 0 {
+		return
+	}
+	if cap(d.kept) >= n {
+		e.Products, d.kept = d.kept[:0], nil
 		return
 	}
 	if cap(d.goods)-len(d.goods) < n {

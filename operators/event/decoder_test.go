@@ -467,3 +467,27 @@ func TestKindNames(t *testing.T) {
 		t.Fatal("an unknown name means something")
 	}
 }
+
+// What a decoder fills anew is as if it was new.
+func TestRecycle(t *testing.T) {
+	d := NewDecoder(Options{})
+	for range 3 {
+		for i, data := range seeds() {
+			fresh := NewDecoder(Options{})
+			want := fresh.DecodeAll(nil, []byte(data), received)
+			got := d.DecodeAll(nil, []byte(data), received)
+			if !reflect.DeepEqual(got, want) {
+				t.Fatalf("seed %d: %+v, with new memory %+v", i, got, want)
+			}
+			for j := range got {
+				if e := got[j].Event; e != nil {
+					for k := range e.Products {
+						e.Products[k] = Product{ID: "of another event"}
+					}
+					e.UserID, e.Currency = "of another event", "of another event"
+					d.Recycle(e)
+				}
+			}
+		}
+	}
+}

@@ -33,6 +33,9 @@ type Arm struct {
 	Stopped string   `json:"stopped,omitempty"` // by which guardrail, and why
 	P       float64  `json:"p"`                 // least any-time p-value of the goal so far
 	Metrics []Figure `json:"metrics"`
+	// Incremental is what its mails brought beyond the holdout, beside what is credited to
+	// them; nil where nobody is held out.
+	Incremental *Lift `json:"incremental,omitempty"`
 }
 
 // Figure is an arm on one metric. Effect and interval are the difference from the
@@ -82,6 +85,9 @@ func (p *Progress) Figures(r *Running, stops *Stops, watermark int64, epoch uint
 		}
 		a.Verdict = p.verdict(r, &f, &a, arm, base)
 		f.Arms[arm] = a
+	}
+	for _, l := range p.lift(r) {
+		f.Arms[r.Arm(l.Variant)].Incremental = &l
 	}
 	return f
 }

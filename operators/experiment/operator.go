@@ -270,7 +270,9 @@ func Hash(kind, id string) uint64 {
 // Totals is the operator of the experiment stage: it keeps what came of each experiment,
 // and asks for the arms to be stopped that do harm.
 type Totals struct {
-	Cell  *state.Cell[Progress, *Progress]
+	Cell *state.Cell[Progress, *Progress]
+	// Tell decides that the webhook of an experiment is told of an alarm; nil does not.
+	Tell  func(c *engine.Ctx, webhook string, n *Notice)
 	byKey map[string]*Running
 }
 
@@ -310,10 +312,14 @@ func (t *Totals) Process(c *engine.Ctx, m *Move) {
 			s.Variant = "" // nothing is left to fall back to
 		}
 		p.note(Entry{At: a.At, Kind: "alarm", Variant: r.arms[arm], Why: a.Metric + ": " + a.Reason})
-		effect(c, EffectNotice, "notice/"+s.Experiment, &Notice{
+		n := &Notice{
 			Experiment: r.Name, Phase: c.Key(), Variant: r.arms[arm], Metric: a.Metric, Reason: a.Reason, At: a.At,
 			Stops: !r.NeverStops, All: !r.NeverStops && s.Variant == "",
-		})
+		}
+		effect(c, EffectNotice, "notice/"+s.Experiment, n)
+		if t.Tell != nil && r.AlarmTo != "" {
+			t.Tell(c, r.AlarmTo, n)
+		}
 		if !r.NeverStops {
 			effect(c, EffectStop, s.Experiment, &s)
 		}

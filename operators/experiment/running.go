@@ -60,6 +60,7 @@ type Running struct {
 	Optimise   *Optimise            // shares follow what came back; nil: they stay as planned
 	Credit     Credit               // to which mail an order is credited
 	Features   bool                 // units bring features, for lines and uplift
+	AlarmTo    string               // webhook that is told of alarms, "": none
 	optimise   Optimise             // with its defaults
 	key        string               // name and phase
 	arms       []string             // variants, then the holdout if there is one
@@ -109,8 +110,8 @@ func (r *Running) Start() error {
 		if err := r.Check(); err != nil {
 			return err
 		}
-	} else if r.Name == "" || r.Seed == "" || len(r.Variants) != 1 || r.heldShare() <= 0 {
-		return fmt.Errorf("experiment %q needs a name, a seed, and two variants or a holdout", r.Name)
+	} else if r.Name == "" || r.Seed == "" || len(r.Variants) != 1 {
+		return fmt.Errorf("experiment %q needs a name, a seed, and a variant", r.Name)
 	}
 	if len(r.Metrics) == 0 || len(r.Metrics) > MetricsMax || r.Goal < 0 || r.Goal >= len(r.Metrics) {
 		return fmt.Errorf("experiment %s: goal %d of %d metrics: want one of 1 to %d", r.Name, r.Goal, len(r.Metrics), MetricsMax)

@@ -150,6 +150,7 @@ type JournalStats struct {
 	Carried   int64 // records carried forward
 	Forgotten int64 // outcomes older than Retain that were let go
 	Errors    int64 // writes and syncs that went wrong
+	Full      int64 // mails that were not taken, since there was no room
 }
 
 // Open opens the journal in dir, which is made when missing. It reads every segment, so
@@ -332,6 +333,7 @@ func (j *Journal) Rendered(id string, l Letter) error {
 	case known && s.has:
 		return nil
 	case !known && len(j.index) >= j.options.MaxEntries && !j.shrink():
+		j.stats.Full++
 		return fmt.Errorf("%d decisions in %s: %w", len(j.index), j.dir, ErrJournalFull)
 	}
 	return j.append(&record{kind: recRendered, at: time.Now().UnixMilli(), id: []byte(id), letter: l})

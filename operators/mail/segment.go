@@ -128,6 +128,7 @@ func (j *Journal) append(r *record) error {
 		j.buf = appendRecord(j.buf[:0], r)
 	}
 	if r.kind == recRendered && j.total+need > j.options.MaxBytes {
+		j.stats.Full++
 		return fmt.Errorf("%d bytes in %s: %w", j.total, j.dir, ErrJournalFull)
 	}
 	return j.write(r)

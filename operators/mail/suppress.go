@@ -50,6 +50,7 @@ type SuppressStats struct {
 	TornBytes int64 // cut from its tail when it was opened
 	Damaged   int64 // records stepped over when it was opened
 	Errors    int64 // writes that went wrong
+	Full      int64 // persons who were not added, since there was no room
 }
 
 type suppressKey [16]byte
@@ -240,6 +241,7 @@ func (s *Suppressed) change(kind byte, person, list string) error {
 		return nil
 	case kind == suppressAdd && len(s.set) >= s.options.Entries:
 		s.stats.Errors++
+		s.stats.Full++
 		return fmt.Errorf("%d entries: %w", len(s.set), ErrSuppressFull)
 	}
 	if _, err := s.file.WriteAt(appendSuppress(nil, kind, k, time.Now()), s.size); err != nil {

@@ -1,6 +1,9 @@
 package profile
 
 import (
+	"sync/atomic"
+	"time"
+
 	"millrace/engine"
 	"millrace/operators/event"
 	"millrace/state"
@@ -64,6 +67,7 @@ func (k *Keeper) Process(c *engine.Ctx, u *Update) {
 		p = engine.Value(c, k.Cell)
 		u.Person = p
 	}
+	before := p.Lost.Dropped()
 	switch {
 	case u.Event != nil:
 		k.updater.Apply(p, u.Event, &u.Change)
@@ -82,6 +86,7 @@ func (k *Keeper) Process(c *engine.Ctx, u *Update) {
 	default:
 		return // a receipt changes what was decided, not who the person is
 	}
+	u.Change.Dropped = max(p.Lost.Dropped(), before) - before
 	engine.Changed(c, k.Cell)
 }
 
@@ -102,9 +107,14 @@ func (l *Link) Begin(e *event.Event, person string) {
 // Visitors is the operator that keeps visitors apart until they are known, then
 // hands their whole history over, once, and passes on what they do.
 type Visitors struct {
-	Cell    *state.Cell[Visitor, *Visitor]
-	Fields  *FieldKeeper // of the person stage, nil without declared fields
-	Pace    *PaceKeeper  // of the person stage, nil when nobody is too fast
+	Cell   *state.Cell[Visitor, *Visitor]
+	Fields *FieldKeeper // of the person stage, nil without declared fields
+	Pace   *PaceKeeper  // of the person stage, nil when nobody is too fast
+	// TTL is how long after his newest event what is kept of a visitor goes; 0: never.
+	TTL time.Duration
+	// Forgotten counts those who went; nil: nobody counts.
+	Forgotten *atomic.Uint64
+
 	updater *Updater
 	person  *engine.Stage[*Update]
 }
@@ -132,9 +142,11 @@ func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 		o.person.Send(c, v.Owner, &l.Update)
 		return
 	}
+	before := v.Person.Newest
 	l.Update.Person = &v.Person
 	o.updater.Apply(&v.Person, l.Event, &l.Change)
 	o.Pace.visitor(c, &l.Update)
 	o.Fields.visitor(c, &l.Update)
 	engine.Changed(c, o.Cell)
+	o.stays(c, before, v.Person.Newest)
 }

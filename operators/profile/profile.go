@@ -204,6 +204,11 @@ type Lost struct {
 	Orders     uint32
 }
 
+// Dropped is what had to go because of the bounds of a person's picture.
+func (l *Lost) Dropped() uint32 {
+	return l.Seen + l.Carts + l.CartItems + l.CartOps + l.Bought + l.Affinities + l.Orders
+}
+
 // CartFate is what happened to a cart.
 type CartFate uint8
 
@@ -226,12 +231,13 @@ type CartChange struct {
 type Change struct {
 	Kind      event.Kind
 	Time      int64
-	Duplicate bool // the message was seen before: nothing changed
-	Silent    bool // a bot, or switched off: trigger nothing, learn nothing
-	TooFast   bool // by somebody too fast for a shopper; silent too
-	Late      bool // older than the newest event of the person
-	Merged    bool // made by Merge
-	Update    bool // the order was seen before: only an update
+	Duplicate bool   // the message was seen before: nothing changed
+	Silent    bool   // a bot, or switched off: trigger nothing, learn nothing
+	Dropped   uint32 // how much had to go because of the picture's bounds
+	TooFast   bool   // by somebody too fast for a shopper; silent too
+	Late      bool   // older than the newest event of the person
+	Merged    bool   // made by Merge
+	Update    bool   // the order was seen before: only an update
 
 	Carts   []CartChange
 	Cart    string   // the cart that Added belongs to

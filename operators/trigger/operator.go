@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"millrace/engine"
 	"millrace/operators/event"
@@ -29,6 +30,9 @@ type Operator struct {
 	// the graph runs.
 	Fields *state.Cell[profile.FieldState, *profile.FieldState]
 
+	// Dropped, unless nil, counts the waits and decisions that the bounds of a person have
+	// dropped. Set it before the graph runs.
+	Dropped *atomic.Uint64
 	// Enrol, unless nil, is Subject.Enrol for the person that is being processed. Set it
 	// before the graph runs.
 	Enrol func(c *engine.Ctx, d *event.Decision, p *profile.Person) string
@@ -78,7 +82,9 @@ func (o *Operator) Process(c *engine.Ctx, u *profile.Update) {
 			s.Looked = u.Event.Products
 		}
 	}
+	before := st.Lost
 	o.triggers.Arm(s, ch, out)
+	o.dropped(st, before)
 	o.apply(c, out)
 }
 
@@ -98,8 +104,17 @@ func (o *Operator) Timer(c *engine.Ctx, t engine.Timer) {
 	if o.Enrol != nil {
 		s.Enrol = func(d *event.Decision) string { return o.Enrol(c, d, p) }
 	}
+	before := st.Lost
 	o.triggers.Fire(s, rule, sub, out)
+	o.dropped(st, before)
 	o.apply(c, out)
+}
+
+// dropped counts the waits and decisions that a bound has dropped since there were before.
+func (o *Operator) dropped(st *State, before uint32) {
+	if o.Dropped != nil && st.Lost > before {
+		o.Dropped.Add(uint64(st.Lost - before))
+	}
 }
 
 // begin is an empty result, for apply.
