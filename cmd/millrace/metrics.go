@@ -362,15 +362,24 @@ func (m *collector) memory() {
 
 // liveRecommend declares what recommendations keep in memory.
 func (m *collector) liveRecommend() {
-	stats := func() recommend.LiveStats {
+	live := func() *recommend.Live {
 		m.app.mu.Lock()
-		live := m.app.lively.live
-		m.app.mu.Unlock()
-		if live == nil {
-			return recommend.LiveStats{}
-		}
-		return live.Stats()
+		defer m.app.mu.Unlock()
+		return m.app.lively.live
 	}
+	stats := func() recommend.LiveStats {
+		if l := live(); l != nil {
+			return l.Stats()
+		}
+		return recommend.LiveStats{}
+	}
+	m.add("millrace_recommend_taught_total", "Clicks that have taught the weights of a kind of mail.", []string{"placement"}, func(send func(float64, ...string)) {
+		if l := live(); l != nil {
+			for placement, n := range l.Blend.Learned() {
+				send(float64(n), placement)
+			}
+		}
+	}, prometheus.CounterValue)
 	m.gauge("millrace_recommend_visits", "Visits that recommendations remember.", func() float64 { return float64(stats().Visits) })
 	m.gauge("millrace_recommend_items", "Items that recommendations know.", func() float64 { return float64(stats().Items) })
 	m.gauge("millrace_recommend_queue", "Events that recommendations have not taken in yet.", func() float64 { return float64(stats().Waiting) })
