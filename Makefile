@@ -70,9 +70,10 @@ bench-torch: ## measure the network beside PyTorch (needs python3 with torch)
 eval: build ## train the subject model anew and print how well it heeds its condition
 	bin/millrace train --out bin/subject.safetensors
 
-crash: ## simulate 100 seeds on the real parts, then kill the real program over 100 times
+crash: ## simulate 100 seeds on the real parts, then kill the real program over 100 times, and as often while versions change
 	MILLRACE_REAL_SEEDS=$(or $(SEEDS),100) go test -count 1 -v -timeout 30m -run 'TestSimulationReal' ./engine/enginetest
 	go test -count 3 -v -timeout 60m -run 'TestCrash$$' ./cmd/millrace
+	MILLRACE_CRASH=1 go test -count 1 -v -timeout 30m -run 'TestCrashActivations' ./cmd/millrace
 
 # Short forms of the simulations are ordinary tests; MILLRACE_SOAK makes them full size.
 soak: ## run the long simulations; SEEDS=100000 says for how many seeds the engine is simulated

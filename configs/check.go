@@ -66,6 +66,7 @@ func (s *sense) shop(shop *Shop) {
 	}
 	s.personFields(shop)
 	s.segments(shop)
+	s.sentiment(shop)
 	s.blanks(shop.Items.Exclude, s.root.get("items", "exclude"), "items.exclude")
 	for name, text := range map[string]string{"shop": shop.Links.Shop, "cart": shop.Links.CartURL("id")} {
 		if n := s.root.get("links", name); n != nil && n.kind == kindText && !webPage(text) {

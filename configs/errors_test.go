@@ -275,7 +275,7 @@ func TestTextErrors(t *testing.T) {
 	f("a: ["+strings.Repeat("1,", 20_000)+"]", "1:20002: got more than 20000 words and signs, expected a smaller file")
 	f(manyKeys(501), "501:1: got more than 500 keys in one mapping")
 	f("a: .inf\n", "1:4: a: got infinity, expected text, a number, a list or a mapping")
-	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, fields, holdout, items, links, log, outbox, profile, quality, segments, senders, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
+	f("a: 1.5\nshop: 99999999999999999999\napiVersion: v1\n", "1:1: a: unknown key \"a\", expected one of apiVersion, consent, fields, holdout, items, links, log, outbox, profile, quality, segments, senders, sentiment, shop, tracking, webhooks\n2:7: shop: got \"99999999999999999999\", expected a name of lower-case letters and digits and -")
 }
 
 // nested is a mapping in a mapping, and so on.

@@ -278,8 +278,8 @@ func (g *loading) journey(r *reader, doc *document) {
 	(&validation{reader: r, schemas: g.schemas, schema: g.schemas.journey, root: doc.root}).run()
 	j := &Journey{File: r.file}
 	d := &decoding{reader: r, doc: doc, envs: map[string]*Env{
-		"trigger":  g.options.Trigger.withPersonFields(g.set.Shop).withModels(g.set.Shop).withSegments(g.set.Shop),
-		"audience": g.options.Audience.withPersonFields(g.set.Shop).withModels(g.set.Shop).withSegments(g.set.Shop),
+		"trigger":  g.options.Trigger.withPersonFields(g.set.Shop).withModels(g.set.Shop).withTone(g.set.Shop).withSegments(g.set.Shop),
+		"audience": g.options.Audience.withPersonFields(g.set.Shop).withModels(g.set.Shop).withTone(g.set.Shop).withSegments(g.set.Shop),
 	}}
 	if name, ok := doc.root.get("content", "kind").text(); ok && slices.Contains(g.options.words("kinds"), name) {
 		d.kind = name

@@ -318,7 +318,7 @@ func TestSchema(t *testing.T) {
 	if err := json.Unmarshal(l.Schema(), &s); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.Defs["journey"].Properties) != 13 || len(s.Defs["shop"].Properties) != 15 || !slices.Contains(s.Defs["journey"].Required, "trigger") {
+	if len(s.Defs["journey"].Properties) != 13 || len(s.Defs["shop"].Properties) != 16 || !slices.Contains(s.Defs["journey"].Required, "trigger") {
 		t.Errorf("got %v", s.Defs)
 	}
 	for _, want := range []string{`"Order Completed"`, `"cart.value": "a number: money in the cart"`, `"additionalProperties": false`, `"description": "How long nothing further may happen.`} {

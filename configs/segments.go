@@ -68,8 +68,11 @@ func (l *Loader) segmentsEnv(r *reader, doc *document) map[string]*Env {
 	quiet := &decoding{reader: &reader{file: r.file}, doc: doc} // what is wrong is said when they are read in turn
 	quiet.into(doc.root.get("fields"), reflect.ValueOf(&ahead.Fields).Elem(), "fields")
 	quiet.into(doc.root.get("profile"), reflect.ValueOf(&ahead.Profile).Elem(), "profile")
+	if doc.root.get("sentiment") != nil {
+		ahead.Sentiment = &Sentiment{} // that there is one is all that conditions ask
+	}
 	var person []Field
-	for _, f := range l.options.Audience.withPersonFields(&ahead).withModels(&ahead).Fields() {
+	for _, f := range l.options.Audience.withPersonFields(&ahead).withModels(&ahead).withTone(&ahead).Fields() {
 		if len(f.Kinds) == 0 && f.Name != SegmentsName {
 			person = append(person, f)
 		}

@@ -18,6 +18,7 @@ type Shop struct {
 	Fields     map[string]PersonField `json:"fields,omitempty" jsonschema:"maxProperties=64" jsonschema_description:"Fields of a person of the shop's own, by name; conditions know them as profile.fields.NAME."`
 	Segments   map[string]*Condition  `json:"segments,omitempty" jsonschema:"maxProperties=64" jsonschema_description:"Segments of people by a condition on what is known of them, by name; conditions know them as segment(\"NAME\") and profile.segments."`
 	Quality    *Quality               `json:"quality,omitempty" jsonschema_description:"Who is too fast for a shopper: what they do is kept out of what the shop learns."`
+	Sentiment  *Sentiment             `json:"sentiment,omitempty" jsonschema_description:"How what people write is heard: reviews, replies to mails, messages to the service."`
 	Items      Items                  `json:"items" jsonschema_description:"What is seen, put in a cart and bought together."`
 	Consent    Consent                `json:"consent" jsonschema_description:"Who may be mailed."`
 	Holdout    Percent                `json:"holdout,omitempty" jsonschema_description:"Share of the people whom no journey ever mails; the baseline for what all of them together bring."`

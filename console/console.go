@@ -32,6 +32,7 @@ type Options struct {
 	Experiments Experiments
 	Segments    Segments
 	Quality     Quality
+	Tone        Tone
 
 	Checks     []Check      // what /readyz asks
 	Metrics    http.Handler // mounted at /metrics
@@ -158,6 +159,9 @@ func (c *Console) routes() http.Handler {
 		mux.HandleFunc("GET /experiments/stream", c.experimentStream)
 		mux.HandleFunc("GET /experiments/{name}/plot.svg", c.experimentPlot)
 		mux.HandleFunc("GET /experiments/{name}/uplift.svg", c.upliftPlot)
+	}
+	if c.opt.Tone != nil {
+		mux.HandleFunc("GET /tone", c.tone)
 	}
 	if c.opt.Segments != nil {
 		mux.HandleFunc("GET /segments", c.segments)

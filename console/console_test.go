@@ -59,6 +59,7 @@ var pagesOf = []struct {
 	{"POST", "/people", url.Values{"user": {"u_123456"}}, "bought meanwhile: order o_881"},
 	{"POST", "/people", url.Values{"user": {"u_123456"}}, "Order <bdi>o_774</bdi>, placed"},
 	{"POST", "/people", url.Values{"user": {"u_123456"}}, "Cart <bdi>c0</bdi>, last touched"},
+	{"POST", "/people", url.Values{"user": {"u_123456"}}, "Decided by version 3 of the pipelines."},
 	{"POST", "/people", url.Values{"user": {"u_123456"}}, "Cart <bdi>c1</bdi> worth 77.80 EUR, last touched"},
 	{"POST", "/people", url.Values{"user": {"u_123456"}}, "<span class=\"tag\">post-purchase/ordered</span>"},
 	{"GET", "/people", nil, "c-1042"},

@@ -194,7 +194,7 @@ func (d *demo) Profile(_ context.Context, userID string) (Person, error) {
 
 func (d *demo) Decisions(_ context.Context, _ string, limit int) ([]Decision, error) {
 	lines := []CartLine{{"sku9", "Enamel mug", 2, 1490}, {"sku12", "Hand grinder", 1, 4800}}
-	one := Decision{ID: "5b1f00aa", Pipeline: "cart-abandonment", Trigger: "abandoned", CartID: "c1", Value: 7780, Currency: "EUR", Version: "9f3c"}
+	one := Decision{ID: "5b1f00aa", Pipeline: "cart-abandonment", Trigger: "abandoned", CartID: "c1", Value: 7780, Currency: "EUR", Version: "3", File: "9f3c"}
 	sent, bought, capped := one, one, one
 	sent.Started, sent.Decided, sent.Ended = demoTime.Add(-98*time.Minute), demoTime.Add(-38*time.Minute), demoTime.Add(-37*time.Minute)
 	sent.Outcome, sent.Subject, sent.Model, sent.Lines = "sent", "Ana, your enamel mug is still in the basket", "subject-lstm@v3", lines

@@ -147,6 +147,10 @@ func (e *Experiment) held() bool {
 func metricOf(e *Experiment, m ExperimentMetric) metricView {
 	scale, unit := 100.0, " pp"
 	out := metricView{Name: clean(m.Name), Goal: m.Name == e.Goal, Sum: number(uint64(max(m.Sum, 0))), Mean: fmt.Sprintf("%.2f%%", 100*m.Mean)}
+	if m.Plain {
+		scale, unit = 1, ""
+		out.Mean = fmt.Sprintf("%.2f", m.Mean)
+	}
 	if m.Money {
 		scale, unit = 0.01, ""
 		out.Sum, out.Mean = fmt.Sprintf("%.2f", float64(m.Sum)/100), fmt.Sprintf("%.2f", m.Mean/100)

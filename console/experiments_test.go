@@ -23,6 +23,7 @@ func (d *trials) Experiments(context.Context) ([]Experiment, error) {
 		return []ExperimentMetric{
 			{Name: "order", Sum: 120, Mean: 0.1, Known: effect != 0, Effect: effect, Lo: effect - 0.01, Hi: effect + 0.01},
 			{Name: "revenue", Sum: 512_000, Mean: 420.5, Money: true, Known: effect != 0, Effect: 12, Lo: -3, Hi: 27},
+			{Name: "mails", Sum: 1420, Mean: 1.42, Plain: true, Known: effect != 0, Effect: 0.1, Lo: 0.05, Hi: 0.15},
 			{Name: "unsubscribe", Sum: 9, Mean: 0.001, Known: effect != 0, Effect: 0.002, Lo: 0.001, Hi: 0.003},
 		}
 	}
@@ -44,7 +45,7 @@ func TestExperimentsPage(t *testing.T) {
 	body := ask(t, c, "GET", "/experiments", nil, nil).Body.String()
 	wellFormed(t, "/experiments", body)
 	for _, want := range []string{
-		"words", "shares as planned", "rollback", "unsubscribe: words", "+3.00 pp", "+2.00 … +4.00", "5120.00", "plot-ribbon", "baseline",
+		"words", "shares as planned", "rollback", "unsubscribe: words", "+3.00 pp", "+2.00 … +4.00", "5120.00", "<span>1.42</span>", "+0.05 … +0.15", "plot-ribbon", "baseline",
 		`data-topic="experiments"`, `aria-current="page"`, "3 outcomes came too late", "/experiments/words/plot.svg",
 	} {
 		if !strings.Contains(body, want) && !strings.Contains(body, strings.ReplaceAll(want, "+", "&#43;")) {

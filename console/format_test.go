@@ -187,6 +187,12 @@ func TestFromDecision(t *testing.T) {
 		ID: "d1", Started: 1000, Decided: 2000, Outcome: event.Skipped, Reason: "cap", Flags: event.Synthetic | event.AssumedConsent,
 		Items: []event.CartItem{{ID: "sku", Name: "Mug", Price: 1490, Quantity: 2}}, Currency: "EUR", Value: 2980,
 	})
+	if d.Version != "" || d.File != "" {
+		t.Errorf("a decision of before versions were named: %+v", d)
+	}
+	if d := FromDecision(event.Decision{Version: event.VersionText("9f3c", 12)}); d.Version != "12" || d.File != "9f3c" {
+		t.Errorf("%+v", d)
+	}
 	if d.Outcome != "skipped" || d.Notice != "synthetic carts, consent assumed" || !d.Ended.IsZero() || d.Decided.UnixMilli() != 2000 || d.Lines[0] != (CartLine{"sku", "Mug", 2, 1490}) {
 		t.Errorf("%+v", d)
 	}

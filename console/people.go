@@ -48,7 +48,8 @@ type decisionView struct {
 	Subject  string     `json:"subject,omitempty"`
 	Variant  string     `json:"variant,omitempty"`
 	Model    string     `json:"model,omitempty"`
-	Version  string     `json:"version,omitempty"`
+	Version  string     `json:"version"`
+	File     string     `json:"file,omitempty"`
 	Value    string     `json:"value,omitempty"`
 	Lines    []cartLine `json:"lines,omitempty"`
 	Notice   string     `json:"notice,omitempty"`
@@ -98,7 +99,7 @@ const (
 	waitsMax      = 10
 	cartsMax      = 5
 	linesMax      = 12
-	factsMax      = 24
+	factsMax      = 96 // kinds of events, and the fields that a shop may declare
 	viewedMax     = 12
 	affinitiesMax = 8
 	userBytesMax  = 512
@@ -219,7 +220,7 @@ func (c *Console) decisionOf(d Decision, ve veil) decisionView {
 		ID: clean(d.ID), Outcome: clean(d.Outcome), Tone: outcomeTone(d.Outcome), Reason: masked(d.Reason),
 		Pipeline: clean(d.Pipeline), Trigger: clean(d.Trigger), Cart: clean(d.CartID), Order: clean(d.OrderID),
 		Started: at(d.Started, c.opt.Zone), Decided: at(d.Decided, c.opt.Zone), Ended: at(d.Ended, c.opt.Zone),
-		Subject: masked(d.Subject), Variant: clean(d.Variant), Model: clean(d.Model), Version: clean(d.Version),
+		Subject: masked(d.Subject), Variant: clean(d.Variant), Model: clean(d.Model), Version: cmp.Or(clean(d.Version), "unknown"), File: clean(d.File),
 		Lines: lines, Notice: clean(d.Notice),
 	}
 	if d.Value != 0 { // what was cancelled was never worked out

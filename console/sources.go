@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"millrace/operators/event"
@@ -116,6 +117,7 @@ type ExperimentMetric struct {
 	Sum            int64
 	Mean           float64
 	Money          bool // the sum is in the smallest unit
+	Plain          bool // the mean is a number and not a share
 	Known          bool
 	Effect, Lo, Hi float64
 }
@@ -278,7 +280,8 @@ type Decision struct {
 	Subject  string
 	Variant  string
 	Model    string
-	Version  string
+	Version  string // of the pipelines, "" where a decision was kept before it named it
+	File     string // hash of its pipeline file
 	Value    event.Money
 	Currency string
 	Lines    []CartLine
@@ -297,12 +300,16 @@ type Wait struct {
 
 // FromDecision is the decision as the console shows it.
 func FromDecision(d event.Decision) Decision {
+	number, file := d.MadeBy()
 	out := Decision{
 		ID: d.ID, Pipeline: d.Pipeline, Trigger: d.Trigger, Kind: d.Kind, CartID: d.CartID, OrderID: d.OrderID,
 		Started: fromMillis(d.Started), Decided: fromMillis(d.Decided), Ended: fromMillis(d.Ended),
 		Outcome: d.Outcome.String(), Reason: d.Reason, Subject: d.Subject, Variant: d.Variant,
-		Model: d.Model, Version: d.Version, Value: d.Value, Currency: d.Currency,
+		Model: d.Model, File: file, Value: d.Value, Currency: d.Currency,
 		Notice: flagNotice(d.Flags),
+	}
+	if number > 0 {
+		out.Version = strconv.FormatUint(number, 10)
 	}
 	for _, it := range d.Items {
 		out.Lines = append(out.Lines, CartLine{ID: it.ID, Name: it.Name, Quantity: int(it.Quantity), Price: it.Price})

@@ -36,9 +36,10 @@ type PipelineVersion struct {
 	Hash     string `json:"hash"`   // of the content
 	By       string `json:"by,omitempty"`
 	Note     string `json:"note,omitempty"`
-	Seq      uint64 `json:"seq"`       // of its message in the log, 0 of the first version
-	At       int64  `json:"at"`        // when the log stored the message, Unix milliseconds
-	FirstRow uint64 `json:"first_row"` // the first effect that it may have decided
+	Seq      uint64 `json:"seq"`             // of its message in the log, 0 of the first version
+	At       int64  `json:"at"`              // when the log stored the message, Unix milliseconds
+	FirstRow uint64 `json:"first_row"`       // the first effect that it may have decided
+	Files    string `json:"files,omitempty"` // see Activation
 }
 
 // Activation is a change of the graph that stands in the log.
@@ -50,7 +51,8 @@ type Activation struct {
 	By      string
 	Note    string
 	Content []byte
-	At      int64 // of Options.First only: Unix milliseconds
+	Files   string // the hash of the pipeline files that had been taken last, by whatever means; kept with the version
+	At      int64  // of Options.First only: Unix milliseconds
 	// Settle has all that lazy cells owe written before the change: their stages apply
 	// messages in another way from here on.
 	Settle bool
@@ -160,7 +162,7 @@ func (e *Engine) openVersions() error {
 	if len(e.versions.kept) > 0 || first == nil {
 		return nil
 	}
-	e.versions.kept = []PipelineVersion{{Number: 1, Hash: first.Hash, By: first.By, Note: first.Note, At: first.At}}
+	e.versions.kept = []PipelineVersion{{Number: 1, Hash: first.Hash, By: first.By, Note: first.Note, At: first.At, Files: first.Files}}
 	e.versions.fresh, e.versions.dirty = first.Content, true
 	r := e.records[0]
 	defer r.Reset()
@@ -225,7 +227,7 @@ func (e *Engine) activate(a *Activation, m *Message) error {
 	v := &e.versions
 	now := PipelineVersion{
 		Number: e.version() + 1, Hash: a.Hash, By: a.By, Note: a.Note,
-		Seq: m.Seq, At: m.Time, FirstRow: e.progress.NextRow + 1,
+		Seq: m.Seq, At: m.Time, FirstRow: e.progress.NextRow + 1, Files: a.Files,
 	}
 	v.kept, v.fresh, v.dirty = append(v.kept, now), a.Content, true
 	for len(v.kept) > VersionsKept {

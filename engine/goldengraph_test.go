@@ -19,6 +19,7 @@ var goldenGraphs = map[string]func(b *goldenBuild) *engine.Graph{
 	"interval": goldenInterval, // lower=, upper=, kind=
 	"table":    goldenTable,    // history=, kind=, versions=
 	"lookup":   goldenLookup,   // timeout=, tries=, flight=, unordered
+	"cells":    goldenCells,    // ttl=
 }
 
 // goldenBuild makes one graph.

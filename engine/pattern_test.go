@@ -422,6 +422,9 @@ func (n *naivePattern) stopped(seq taken, step int, limit int64) int {
 				return x
 			}
 		}
+		if step == last.step && n.barred(seq, x) {
+			return x
+		}
 		for g := last.step; g < step; g++ {
 			if n.p.steps[g].greedy && n.may(seq, g, x) {
 				return x
@@ -432,6 +435,23 @@ func (n *naivePattern) stopped(seq taken, step int, limit int64) int {
 		}
 	}
 	return len(n.events)
+}
+
+// barred tells whether x is what must not follow the newest step, which could be done.
+func (n *naivePattern) barred(seq taken, x int) bool {
+	last := seq[len(seq)-1].step
+	if seq.count() < n.p.steps[last].least {
+		return false
+	}
+	for i := last + 1; i < len(n.p.steps); i++ {
+		switch s := &n.p.steps[i]; {
+		case s.negated && s.before == relaxed && n.all(s.where, seq, x):
+			return true
+		case !s.negated && !s.optional:
+			return false
+		}
+	}
+	return false
 }
 
 // may tells whether step takes event behind seq.

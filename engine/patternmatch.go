@@ -398,14 +398,19 @@ func (m *Matcher[T]) step(r *patternRun) {
 	before := m.live(r, m.at)
 	mask := before
 	m.matched.node = r.node
+	over := m.behind(r)
 	for neg := m.p.negated >> (r.step + 1) << (r.step + 1); neg != 0; neg &= neg - 1 {
 		not := bits.TrailingZeros64(neg)
-		if mask>>(not+1) == 0 {
+		ends := over>>(not+1) != 0 && mask>>r.step&1 != 0 // a loop, too
+		if mask>>(not+1) == 0 && !ends {
 			break
 		}
 		st := &m.p.steps[not]
 		if (st.before == relaxed || r.fresh) && m.holds(st.where) {
 			mask &= 1<<(not+1) - 1
+			if ends && st.before == relaxed {
+				mask &^= 1 << r.step
+			}
 		}
 	}
 	took := false
@@ -431,6 +436,16 @@ func (m *Matcher[T]) step(r *patternRun) {
 		}
 	}
 	m.keep(r, before, mask, took)
+}
+
+// behind are the steps that may come once the one that r stands in is done, if it can be:
+// what must not follow it then ends its loop as well, for what was to follow is the end of
+// all that the loop took.
+func (m *Matcher[T]) behind(r *patternRun) uint64 {
+	if int(r.count) < m.p.steps[r.step].least {
+		return 0
+	}
+	return m.p.exits[r.step]
 }
 
 // keep notes what an event left of a partial match.

@@ -25,6 +25,31 @@ func TestPeerLoopBeforeNotFollowedBy(t *testing.T) {
 	}
 }
 
+// FLINK-31040, as it was resolved: what must not follow a loop ends it, also between two of
+// its events. A cart that was ordered is no part of the one that is left afterwards.
+func TestPeerNotFollowedByEndsALoop(t *testing.T) {
+	f := func(b *PatternBuilder[toy], events, want string) {
+		t.Helper()
+		if got := script(t, build(t, b), events); got != want {
+			t.Errorf("%s: got %q, want %q", events, got, want)
+		}
+	}
+	loop := func() *PatternBuilder[toy] {
+		return BeginPattern[toy]("a").Where(is("a")).OneOrMore().NotFollowedBy("b").Where(is("b")).Within(10 * time.Millisecond)
+	}
+	f(loop(), "a1 a2 b3 a4 w20", "a4")
+	f(loop(), "a1 b2 w20", "")
+	// It could not be done yet: b changes nothing, since nothing was to follow.
+	atLeast := BeginPattern[toy]("a").Where(is("a")).TimesOrMore(2).NotFollowedBy("b").Where(is("b")).Within(10 * time.Millisecond)
+	f(atLeast, "a1 b2 a3 w20", "a1 a3; timed-out@13 a3")
+	// In the middle of a pattern, too, and behind what is optional.
+	f(BeginPattern[toy]("a").Where(is("a")).OneOrMore().NotFollowedBy("b").Where(is("b")).FollowedBy("c").Where(is("c")), "a1 b2 a3 c4", "a3 c4")
+	f(BeginPattern[toy]("a").Where(is("a")).OneOrMore().FollowedBy("d").Where(is("d")).Optional().NotFollowedBy("b").Where(is("b")).
+		FollowedBy("c").Where(is("c")), "a1 b2 a3 d4 c5", "a1 d4 c5; a3 d4 c5; a3 c5")
+	// NotNext looks at the very next event only, which does not end a loop.
+	f(BeginPattern[toy]("a").Where(is("a")).OneOrMore().NotNext("b").Where(is("b")).FollowedBy("c").Where(is("c")), "a1 b2 a3 c4", "a1 a3 c4; a3 c4")
+}
+
 // FLINK-31017: matches that were complete stayed where they were when the partial
 // match that began earlier timed out.
 func TestPeerEarlyTimeoutReleasesMatches(t *testing.T) {

@@ -87,7 +87,10 @@ func (m *Mailer) Handle(ctx context.Context, v *engine.View, row engine.Row) (en
 	if owner.awaits > 0 { // what is on its way may forbid the mail
 		return engine.Again, mergeWait, nil
 	}
-	if owner.capped, err = m.pipeline.promised(v, &d, owner); err != nil {
+	if owner.capped, err = m.pipeline.promised(v, &d, owner); err == nil && owner.capped == "" {
+		owner.capped, err = m.pipeline.heldBack(v, owner.person, &d)
+	}
+	if err != nil {
 		return engine.Again, 0, err
 	}
 	p, _, err := engine.Read(v, m.pipeline.keeper.Cell, owner.person)

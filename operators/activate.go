@@ -25,6 +25,7 @@ type Activation struct {
 	By     string         `json:"by"`
 	Note   string         `json:"note,omitempty"`
 	Bundle configs.Bundle `json:"bundle"`
+	Files  string         `json:"files,omitempty"` // see engine.Activation
 }
 
 // ErrActivation says that a message is no activation that a program of this data directory

@@ -25,8 +25,8 @@ func (m *Mailer) compose(ctx context.Context, v *engine.View, d *event.Decision,
 	if err := m.remember(v, d, req); err != nil {
 		return event.Draft{}, nil, err
 	}
-	if m.o.Tone != nil {
-		req.Tone = m.o.Tone(p)
+	if err := m.Mood(v, d, p, req); err != nil {
+		return event.Draft{}, nil, err
 	}
 	if m.o.Stock != nil && len(d.Items) > 0 {
 		req.Stock, req.Was = m.o.Stock(v, d.Items)

@@ -176,6 +176,20 @@ func rules(t *testing.T, p *operators.Pipeline, v *engine.View) {
 	if got.Matched[0] != tried/3 || got.Matched[1] != tried-tried/3 || got.Gain.Lo <= 0 || got.Value.Lo > .2 || got.Value.Hi < .2 {
 		t.Errorf("%+v", got)
 	}
+	// Beside what is credited to the mails stands what came beyond the holdout.
+	figures, err := p.Figures(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range figures[0].Arms {
+		i := a.Incremental
+		if (i == nil) != (a.Name == experiment.ArmHoldout) || i != nil && (i.Revenue <= 0 || i.Lo > i.Revenue || i.Hi < i.Revenue || i.Variant != a.Name) {
+			t.Errorf("%s brought %+v", a.Name, i)
+		}
+	}
+	if raw, err := json.Marshal(figures[0].Arms[0]); err != nil || !strings.Contains(string(raw), `"incremental":{"variant":"control","revenue":`) {
+		t.Errorf("%s, %v", raw, err)
+	}
 	f := func(want string, q operators.RuleQuestion) {
 		t.Helper()
 		if _, err := p.RuleValue(t.Context(), v, x, q); err == nil || !strings.Contains(err.Error(), want) {

@@ -85,7 +85,7 @@ func modelsRun(t testing.TB, set *configs.Set, models *operators.PeopleModels, s
 	for _, j := range all {
 		rules = append(rules, j.Rule)
 	}
-	p := operators.Build(operators.Options{Pseudonyms: pseudonyms(t), Rules: rules, VisitorTTL: set.Shop.Profile.VisitorTTL, Fields: fields, Segments: operators.NewSegments(set, fields, models), Models: models, Pace: operators.Pace(set)})
+	p := operators.Build(operators.Options{Pseudonyms: pseudonyms(t), Rules: rules, VisitorTTL: set.Shop.Profile.VisitorTTL, Fields: fields, Segments: operators.NewSegments(set, fields, models), Models: models, Pace: operators.Pace(set), Listening: listening(t, set), Experiments: operators.Experiments(all)})
 	decoder := operators.NewDecoder(event.Options{})
 	decoder.Quality = p.Counters.Quality
 	drop := func(context.Context, *engine.View, engine.Row) (engine.Result, time.Duration, error) {

@@ -49,7 +49,7 @@ type ownership struct {
 	moved  bool   // the id was merged into that person's
 	others int    // how many ids were, this one included
 	awaits int    // how many of their states have not arrived
-	capped string // why a decision does not go that another of them outdid
+	capped string // why a decision does not go: another of them outdid it, or a bad experience forbids it
 }
 
 // owner finds out whose a pseudonym is.

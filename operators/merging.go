@@ -121,7 +121,7 @@ func (m *merger) check(c *engine.Ctx, g *merge) {
 		m.refuse(c, g, event.MergeCycle, "userId was merged into previousId before")
 	case g.event.Flags&event.PublicKey != 0:
 		m.refuse(c, g, event.NotAllowed, "a merge of known persons needs a server's key")
-	case len(p.AppendTo(nil))+len(engine.Value(c, m.pipeline.trigger.Cell).AppendTo(nil))+m.pipeline.experiments.size(c)+m.pipeline.fieldsSize(c)+m.pipeline.paceSize(c) > maxHandover:
+	case len(p.AppendTo(nil))+len(engine.Value(c, m.pipeline.trigger.Cell).AppendTo(nil))+m.pipeline.experiments.size(c)+m.pipeline.fieldsSize(c)+m.pipeline.paceSize(c)+m.pipeline.toneSize(c) > maxHandover:
 		m.refuse(c, g, event.MergeLarge, "what is known of previousId does not fit one message")
 	default:
 		g.ids = d.IDs
@@ -210,10 +210,10 @@ func (m *merger) join(c *engine.Ctx, d *identity, from *merged, u *profile.Updat
 	err := errors.Join(
 		profile.CheckPart(u.Join.Part(profile.PartName)), trigger.CheckPart(u.Join.Part(trigger.PartName)),
 		experiment.CheckPart(u.Join.Part(experiment.PartName)), profile.CheckFieldsPart(u.Join.Part(profile.FieldsPartName)),
-		profile.CheckPacePart(u.Join.Part(profile.PacePartName)),
+		profile.CheckPacePart(u.Join.Part(profile.PacePartName)), checkTonePart(u.Join.Part(TonePartName)),
 	)
 	switch {
-	case errors.Is(err, profile.ErrNewer), errors.Is(err, experiment.ErrNewer):
+	case errors.Is(err, profile.ErrNewer), errors.Is(err, experiment.ErrNewer), newerTone(err):
 		c.Fail(err)
 		return
 	case err != nil:

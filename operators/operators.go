@@ -42,12 +42,16 @@ type Options struct {
 	Pace    *profile.PaceOptions
 	Exclude recommend.Exclude // what recommendations leave out, unless their journey says otherwise
 	Never   []string          // product ids that are never recommended
+	// Listening is how the shop hears what people write; nil: it does not, which costs nothing.
+	Listening *Listening
 	// Experiments are what runs, by pipeline; see Experiments.
 	Experiments map[string]*experiment.Running
 	// Then is what journeys do beside mailing, by pipeline; see Thens.
 	Then map[string][]configs.Then
 	// Late says what becomes of events that are too late.
 	Late LateOptions
+	// Filling makes a graph that only makes what declared fields would hold; see Filling.
+	Filling bool
 	// VisitorTTL is how long what is kept of a visitor stays after his newest event; 0: for ever.
 	VisitorTTL time.Duration
 	// PeopleMax and ItemsMax are how many decoded values are kept in memory.
@@ -76,6 +80,7 @@ type Pipeline struct {
 	segments    *Segments
 	models      *PeopleModels
 	pace        *profile.PaceKeeper // nil when nobody is too fast
+	listener    *listener           // nil when nobody listens
 	address     *addressBook
 	trigger     *trigger.Operator
 	experiments experiments
@@ -125,23 +130,29 @@ func Build(o Options) *Pipeline {
 	p.visitor = profile.NewVisitors(updater, p.merger.follow, o.PeopleMax)
 	p.visitor.TTL, p.visitor.Forgotten = o.VisitorTTL, &o.Counters.Forgotten
 	p.visitors.Use("link", p.visitor)
-	p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
+	if !o.Filling {
+		p.visitors.Use("cooccurrence", recommend.VisitorToucher{Toucher: recommend.NewToucher(p.recommender, items)})
+	}
 	p.keeper = profile.NewKeeper(updater, o.PeopleMax)
 	p.people.Use("profile", p.keeper)
 	p.addPace(&o)
 	p.segments, p.models = o.Segments, o.Models
 	p.addFields(&o)
+	p.addListener(&o)
 	p.people.Use("count", personCounter{p.Counters})
 	p.trigger = trigger.NewOperator(p.triggers, p.keeper.Cell, p.Counters.decided, o.PeopleMax)
 	p.trigger.Dropped = &p.Counters.Waits
 	p.useFields()
+	p.useListener()
 	if p.thens = o.Then; len(p.thens) > 0 {
 		p.trigger.Notify = p.notify
 	}
-	p.people.Use("trigger", p.trigger)
-	p.addExperiments(&o)
-	p.people.Use("cooccurrence", toucher)
-	p.addLive(&o)
+	if !o.Filling {
+		p.people.Use("trigger", p.trigger)
+		p.addExperiments(&o)
+		p.people.Use("cooccurrence", toucher)
+		p.addLive(&o)
+	}
 	p.people.Use("handover", handovers{}) // the last one
 	p.items = recommend.NewItems(p.recommender, o.ItemsMax)
 	items.Use("cooccurrence", p.items)
@@ -170,6 +181,8 @@ func (p *Pipeline) root(c *engine.Ctx, u *engine.Unit) {
 		p.receipt(c, v)
 	case *event.Handover:
 		p.handover(c, v)
+	case fills:
+		p.fill(c, v)
 	case *event.Reject:
 		p.reject(c, v)
 	case *event.Stop:
@@ -278,6 +291,9 @@ func NewDecoder(o event.Options) *Decoder { return &Decoder{events: event.NewDec
 func (d *Decoder) Decode(dst []engine.Unit, m *engine.Message) []engine.Unit {
 	if m.Subject == ActivationSubject {
 		return d.activation(dst, m)
+	}
+	if isFill(m) {
+		return d.fill(dst, m)
 	}
 	d.events.Seq = m.Seq
 	d.records = d.events.DecodeAll(d.records[:0], m.Data, m.Time)

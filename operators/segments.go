@@ -82,6 +82,10 @@ func filler(c *configs.Condition, declared *profile.FieldSet, segments *Segments
 				slots[slot] = configs.TextsValue(segments.Of(f))
 				continue
 			}
+			if v, ok := toneFact(name, f); ok {
+				slots[slot] = v
+				continue
+			}
 			if v, ok := models.fact(name, f); ok {
 				slots[slot] = v
 				continue
@@ -98,8 +102,8 @@ func (p *Pipeline) HasSegments() bool { return p.segments != nil }
 // facts are what segments are reckoned from, of the person under a key.
 func (p *Pipeline) facts(v *engine.View, key string, person *profile.Person) (*trigger.Facts, error) {
 	f := &trigger.Facts{Person: person, Now: v.Watermark}
-	if p.fields == nil {
-		return f, nil
+	if err := p.toneOf(v, key, f); err != nil || p.fields == nil {
+		return f, err
 	}
 	kept, _, err := engine.Read(v, p.fields.Cell, key)
 	f.Fields = &kept

@@ -83,11 +83,12 @@ func buildLate(t testing.TB, all []operators.Journey, cache int, late operators.
 	}
 	var live *recommend.Live
 	var look func(*engine.View, string) (recommend.Listing, bool)
+	var listening *operators.Listening
 	if w != nil {
-		live, look = w.live, w.look
+		live, look, listening = w.live, w.look, w.listening
 	}
 	return operators.Build(operators.Options{
-		Then: operators.Thens(all), Late: late, Live: live, Look: look,
+		Then: operators.Thens(all), Late: late, Live: live, Look: look, Listening: listening,
 		Pseudonyms: pseudonyms(t), Rules: rules, PeopleMax: cache, ItemsMax: cache, Experiments: operators.Experiments(all),
 		Profile: profile.Options{HalfLife: 30 * 24 * time.Hour}, Recommend: recommend.Options{HalfLife: 90 * 24 * time.Hour},
 	})
@@ -121,6 +122,7 @@ type world struct {
 	late       operators.LateOptions
 	live       *recommend.Live // nil: none
 	look       func(*engine.View, string) (recommend.Listing, bool)
+	listening  *operators.Listening // nil: nobody listens
 }
 
 // newWorld opens a world in a new directory. Start it.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -150,6 +151,55 @@ func TestMissingSegment(t *testing.T) {
 	f("the epoch log is missing", func(names []string) []string { return names })
 	f("the one before it ends at", func(names []string) []string { return names[1:2] })
 	f("and the epoch log those from", func(names []string) []string { return names[:1] })
+}
+
+// A part of the log that stands there twice, as a careless copy leaves it, is told: what it
+// says is older than what stands before it.
+func TestRepeatedSegment(t *testing.T) {
+	f := func(from, as int) {
+		t.Helper()
+		dir := t.TempDir()
+		was := filled(t, dir, 1200, 60)
+		names := segments(t, dir)
+		raw, err := os.ReadFile(names[from])
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := names[min(as, len(names)-1)]
+		if as >= len(names) { // behind the last one
+			name = nextSegment(t, names[len(names)-1])
+		}
+		if err := os.WriteFile(name, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(Options{Dir: dir, MemTable: 8 << 20})
+		if err != nil {
+			if !errors.Is(err, ErrDamaged) {
+				t.Fatalf("segment %d as %d: %v", from, as, err)
+			}
+			return
+		}
+		defer s.Close()
+		if got := contents(t, s); !maps.Equal(got, was[len(was)-1]) {
+			t.Fatalf("segment %d as %d is served as good: got %v, want %v", from, as, got, was[len(was)-1])
+		}
+	}
+	f(1, 2)
+	f(2, 1)
+	f(0, 3)
+	f(1, 1<<10)
+	f(0, 1<<10)
+}
+
+// nextSegment is the name behind that of a segment.
+func nextSegment(t testing.TB, name string) string {
+	t.Helper()
+	id, base, _ := strings.Cut(filepath.Base(name), "-")
+	n, err := strconv.ParseUint(id, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(filepath.Dir(name), fmt.Sprintf("%012d-%s", n+1, base))
 }
 
 // A directory that is copied while the store works is what it was at a commit: it is what

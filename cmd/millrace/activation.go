@@ -18,6 +18,7 @@ import (
 	"millrace/engine"
 	"millrace/operators"
 	"millrace/operators/content"
+	"millrace/operators/event"
 	"millrace/operators/lstm"
 	"millrace/operators/profile"
 	"millrace/operators/recommend"
@@ -33,16 +34,33 @@ const (
 	applyWait  = 30 * time.Second // until an activation has taken effect: a backlog may stand before it
 )
 
+// The points of an activation that settings.step is told of; the engine's own follow.
+const (
+	pointAsked     = "activation-asked"
+	pointChecked   = "activation-checked"   // its files say nothing wrong
+	pointBuilt     = "activation-built"     // beside what runs
+	pointPublished = "activation-published" // it stands in the log
+	pointPrepared  = "activation-prepared"  // built ahead of the loop, from the log
+)
+
+// step tells a test that a point was reached.
+func (a *app) step(point string) {
+	if a.s.step != nil {
+		a.s.step(point)
+	}
+}
+
 // edition is a version of the pipelines, built.
 type edition struct {
-	version  engine.PipelineVersion
-	hash     string
-	set      *configs.Set
-	journeys []operators.Journey
-	pipeline *operators.Pipeline
-	writers  []*content.Writer
-	mailer   *operators.Mailer
-	notices  *operators.Notices
+	version   engine.PipelineVersion
+	hash      string
+	set       *configs.Set
+	journeys  []operators.Journey
+	pipeline  *operators.Pipeline
+	listening *operators.Listening // nil when the shop does not listen
+	writers   []*content.Writer
+	mailer    *operators.Mailer
+	notices   *operators.Notices
 }
 
 // attempt is a version that did not take effect.
@@ -77,6 +95,7 @@ type activations struct {
 func (a *app) openActivations() (*engine.Activation, error) {
 	t := &activations{a: a, built: make(map[uint64]*edition), waiters: make(map[string][]chan bool)}
 	a.acts = t
+	a.openTones()
 	if _, err := a.s.models().named(a.set); err != nil { // before the files can get into the log
 		return nil, err
 	}
@@ -92,18 +111,19 @@ func (a *app) openActivations() (*engine.Activation, error) {
 			return nil, fmt.Errorf("version %d of the pipelines cannot be read: %w", version.Number, err)
 		}
 	}
-	r, err := t.build(bundle, nil)
+	r, err := t.buildAs(max(version.Number, 1), bundle, nil)
 	if err != nil {
 		return nil, &exitError{exitConfig, fmt.Errorf("version %d of the pipelines, which the state was reached with: %w", max(version.Number, 1), err)}
 	}
 	a.models.add(r.writers)
 	r.version, t.now = version, r
+	a.watchTone(r.listening)
 	a.pipeline, a.journeys = r.pipeline, r.journeys
 	content, err := json.Marshal(a.bundle)
 	if err != nil {
 		return nil, fmt.Errorf("encode the files: %w", err)
 	}
-	return &engine.Activation{Hash: a.bundle.Hash(), By: "start", At: time.Now().UnixMilli(), Content: content}, nil
+	return &engine.Activation{Hash: a.bundle.Hash(), By: "start", At: time.Now().UnixMilli(), Content: content, Files: a.bundle.Hash()}, nil
 }
 
 // opened takes the versions that the engine knows, and publishes that of the files, if
@@ -119,30 +139,42 @@ func (t *activations) opened(ctx context.Context) error {
 	t.versions, t.now.version = list, last
 	t.built[last.Number] = t.now
 	hash := t.a.bundle.Hash()
-	for _, old := range slices.Backward(list) {
-		if old.Hash == hash && (old.By == "start" || old.By == "files") {
-			return nil
-		}
-		if old.By == "start" || old.By == "files" {
-			break // changed since
-		}
-	}
-	if last.Hash == hash {
+	if filesTaken(list) == hash || last.Hash == hash {
 		return nil
 	}
-	if _, err := t.build(t.a.bundle, nil); err != nil { // in the log it would stop every run
+	if _, err := t.build(t.a.bundle); err != nil { // in the log it would stop every run
 		return &exitError{exitConfig, fmt.Errorf("the pipeline files have changed since they were taken last, and cannot be: %w", err)}
 	}
 	t.a.log.Info("the pipeline files have changed since they were taken last: they take effect where the log ends", "hash", hash, "running", last.Number)
-	return t.publish(ctx, &operators.Activation{Hash: hash, By: "files", Bundle: t.a.bundle}, last.Number)
+	return t.publish(ctx, &operators.Activation{Hash: hash, By: "files", Bundle: t.a.bundle, Files: hash}, last.Number)
 }
 
-// build builds a version, with the counters of the one before.
-func (t *activations) build(b configs.Bundle, counters *operators.Counters) (*edition, error) {
+// filesTaken is the hash of the pipeline files as they were taken last. The version that
+// took them may be kept no more, so each one names them; those of before they did tell it
+// by what made them.
+func filesTaken(list []engine.PipelineVersion) string {
+	for _, v := range slices.Backward(list) {
+		switch {
+		case v.Files != "":
+			return v.Files
+		case v.By == "start" || v.By == "files":
+			return v.Hash
+		}
+	}
+	return ""
+}
+
+// build builds a version that will not run, to see whether it can.
+func (t *activations) build(b configs.Bundle) (*edition, error) { return t.buildAs(0, b, nil) }
+
+// buildAs builds a version, with the counters of the one before. Its decisions carry its
+// number, unless 0.
+func (t *activations) buildAs(number uint64, b configs.Bundle, counters *operators.Counters) (*edition, error) {
 	set, _, err := b.Load(configs.Options{})
 	if err != nil {
 		return nil, err
 	}
+	t.a.step(pointChecked)
 	r := &edition{hash: b.Hash(), set: set}
 	models, err := t.a.s.models().named(set)
 	if err != nil {
@@ -153,10 +185,14 @@ func (t *activations) build(b configs.Bundle, counters *operators.Counters) (*ed
 	}
 	var rules []trigger.Rule
 	for _, j := range r.journeys {
+		j.Rule.Version = event.VersionText(j.Rule.Version, number)
 		rules = append(rules, j.Rule)
 	}
 	fields, err := operators.Fields(set)
 	if err != nil {
+		return nil, err
+	}
+	if r.listening, err = t.a.s.listening(set, t.a.tones); err != nil {
 		return nil, err
 	}
 	r.pipeline = operators.Build(operators.Options{
@@ -164,7 +200,7 @@ func (t *activations) build(b configs.Bundle, counters *operators.Counters) (*ed
 		Segments: operators.NewSegments(set, fields, models), Models: models, Pace: operators.Pace(set),
 		Profile: profile.Options{HalfLife: set.Shop.Profile.HalfLife}, VisitorTTL: set.Shop.Profile.VisitorTTL,
 		Recommend: recommend.Options{HalfLife: set.Shop.Items.HalfLife},
-		Never:     set.Shop.Items.Exclude, Live: t.a.liveFor(set, r.journeys),
+		Never:     set.Shop.Items.Exclude, Live: t.a.liveFor(set, r.journeys), Listening: r.listening,
 
 		Experiments: operators.Experiments(r.journeys), Then: operators.Thens(r.journeys),
 		Late: operators.LateOptions{Allowed: set.Shop.Log.AllowedLateness, Aside: set.Shop.Log.Late == "dead-letter"},
@@ -220,9 +256,14 @@ func (t *activations) current() *edition {
 
 // prepare makes the graph of an activation that stands in the log, ahead of the loop.
 func (t *activations) prepare(m *operators.Activation) *engine.Activation {
-	out := &engine.Activation{Expect: m.Expect, Hash: m.Hash, By: m.By, Note: m.Note}
+	out := &engine.Activation{Expect: m.Expect, Hash: m.Hash, By: m.By, Note: m.Note, Files: m.Files}
 	key := waitKey(m)
-	r, err := t.build(m.Bundle, t.current().pipeline.Counters)
+	number := uint64(0)
+	if m.Expect != 0 { // it takes effect behind that one, or never
+		number = m.Expect + 1
+	}
+	r, err := t.buildAs(number, m.Bundle, t.current().pipeline.Counters)
+	t.a.step(pointPrepared)
 	if err == nil {
 		out.Content, err = json.Marshal(m.Bundle)
 	}
@@ -268,6 +309,7 @@ func (t *activations) done(r *edition, key string, pause time.Duration) {
 	t.applied++
 	t.pause = pause
 	t.now = r
+	t.a.watchTone(r.listening)
 	t.versions = append(t.versions, r.version)
 	t.versions = t.versions[max(0, len(t.versions)-engine.VersionsKept):]
 	t.keep(r)
@@ -306,7 +348,7 @@ func (t *activations) of(v *engine.View, row uint64) (*edition, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r, err = t.build(bundle, counters); err != nil {
+	if r, err = t.buildAs(version.Number, bundle, counters); err != nil {
 		return nil, fmt.Errorf("version %d of the pipelines: %w", version.Number, err)
 	}
 	if err := engine.Attach(v, r.pipeline.Graph); err != nil {
@@ -405,6 +447,7 @@ type applyAnswer struct {
 // apply checks a version, plans it, puts it into the log and waits until it has taken
 // effect.
 func (t *activations) apply(ctx context.Context, q *applyRequest) applyAnswer {
+	t.a.step(pointAsked)
 	now := t.current()
 	ans := applyAnswer{Version: now.version.Number, Hash: q.Bundle.Hash()}
 	refuse := func(result string, err error) applyAnswer {
@@ -417,7 +460,7 @@ func (t *activations) apply(ctx context.Context, q *applyRequest) applyAnswer {
 		}
 		return ans
 	}
-	next, err := t.build(q.Bundle, nil) // beside the one that runs: what fails, fails here
+	next, err := t.build(q.Bundle) // beside the one that runs: what fails, fails here
 	if err != nil {
 		return refuse("refused", err)
 	}
@@ -436,14 +479,19 @@ func (t *activations) apply(ctx context.Context, q *applyRequest) applyAnswer {
 	if err := t.room(); err != nil {
 		return refuse("refused", err)
 	}
+	t.a.step(pointBuilt)
 	m := &operators.Activation{Expect: now.version.Number, Hash: ans.Hash, By: q.By, Note: q.Note, Bundle: q.Bundle}
 	came := make(chan bool, 1)
 	t.mu.Lock()
+	if m.Files = filesTaken(t.versions); q.By == "files" {
+		m.Files = m.Hash
+	}
 	t.waiters[waitKey(m)] = append(t.waiters[waitKey(m)], came)
 	t.mu.Unlock()
 	if err := t.publish(ctx, m, m.Expect); err != nil {
 		return refuse("refused", err)
 	}
+	t.a.step(pointPublished)
 	timer := time.NewTimer(applyWait)
 	defer timer.Stop()
 	select {

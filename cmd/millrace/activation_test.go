@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"millrace/configs"
+	"millrace/engine"
 )
 
 // pipelineDir writes the shipped shop and the cart journey with a wait into a directory.
@@ -87,6 +88,9 @@ func TestApplyWhileRunning(t *testing.T) {
 	if ans = r.acts.rollback(t.Context(), 0, "rollback", false); ans.Result != "applied" || ans.Version != 3 {
 		t.Fatalf("got %+v", ans)
 	}
+	if v := r.acts.current().version; v.Files != r.acts.versions[0].Hash {
+		t.Fatalf("the rollback forgot which files were taken: %+v", v)
+	}
 	if got := r.acts.current().journeys[0].Rule.Wait.Hours(); got != 1 {
 		t.Fatalf("waits %v hours after the rollback, want 1", got)
 	}
@@ -101,7 +105,7 @@ func TestApplyWhileRunning(t *testing.T) {
 	pipelineDir(t, dir, "3h") // the files change while nothing runs: they take effect where the log ends
 	r = start(t, s)
 	r.until("the files", func() bool { return r.acts.current().version.Number == 4 })
-	if v := r.acts.current().version; v.By != "files" || r.app.engine.Stats().Timers != 1 {
+	if v := r.acts.current().version; v.By != "files" || v.Files != v.Hash || r.app.engine.Stats().Timers != 1 {
 		t.Fatalf("got %+v", v)
 	}
 	r.stop()
@@ -109,6 +113,24 @@ func TestApplyWhileRunning(t *testing.T) {
 	if v := r.acts.current(); v.version.Number != 4 || v.journeys[0].Rule.Wait.Hours() != 3 {
 		t.Fatalf("after a restart: %+v", v.version)
 	}
+}
+
+// TestFilesTaken wants the files of the start to be remembered for as long as versions come,
+// and go: else a restart took them for changed, and put them in place of what was applied.
+func TestFilesTaken(t *testing.T) {
+	f := func(list []engine.PipelineVersion, want string) {
+		t.Helper()
+		if got := filesTaken(list); got != want {
+			t.Fatalf("%+v: got %q, want %q", list, got, want)
+		}
+	}
+	f(nil, "")
+	// As versions were kept before they named the files.
+	f([]engine.PipelineVersion{{Hash: "a", By: "start"}, {Hash: "b", By: "apply"}}, "a")
+	f([]engine.PipelineVersion{{Hash: "a", By: "start"}, {Hash: "b", By: "files"}, {Hash: "a", By: "rollback"}}, "b")
+	f([]engine.PipelineVersion{{Hash: "b", By: "apply"}}, "")
+	// The one that took them is gone.
+	f([]engine.PipelineVersion{{Hash: "b", By: "apply", Files: "a"}, {Hash: "c", By: "apply", Files: "a"}}, "a")
 }
 
 // TestDecidedUnderTheOldVersion wants a mail that was decided by one version to be written

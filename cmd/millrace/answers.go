@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"millrace/engine"
@@ -19,27 +20,29 @@ type deadLetter = stream.DeadLetter
 
 // profileView is a person's picture as shown. The address is masked.
 type profileView struct {
-	User       string              `json:"user"`
-	Email      string              `json:"email,omitempty"`
-	FirstName  string              `json:"first_name,omitempty"`
-	Locale     string              `json:"locale,omitempty"`
-	Consent    string              `json:"consent"`
-	Suppressed string              `json:"suppressed,omitempty"`
-	FirstSeen  time.Time           `json:"first_seen"`
-	LastSeen   time.Time           `json:"last_seen"`
-	Events     []kindView          `json:"events"`
-	Orders     uint64              `json:"orders"`
-	Revenue    string              `json:"revenue"`
-	Carts      []cartView          `json:"carts"`
-	Viewed     []string            `json:"viewed"`
-	Categories []weightView        `json:"categories"`
-	Brands     []weightView        `json:"brands"`
-	Hours      map[string]uint32   `json:"hours"`
-	Fields     map[string]any      `json:"fields,omitempty"`   // the declared ones
-	Segments   []string            `json:"segments,omitempty"` // the declared ones
-	Expected   *operators.Expected `json:"expected,omitempty"` // by the models that the shop names
-	Waiting    []waitView          `json:"waiting"`
-	Note       string              `json:"note,omitempty"`
+	User       string                `json:"user"`
+	Email      string                `json:"email,omitempty"`
+	FirstName  string                `json:"first_name,omitempty"`
+	Locale     string                `json:"locale,omitempty"`
+	Consent    string                `json:"consent"`
+	Suppressed string                `json:"suppressed,omitempty"`
+	FirstSeen  time.Time             `json:"first_seen"`
+	LastSeen   time.Time             `json:"last_seen"`
+	Events     []kindView            `json:"events"`
+	Orders     uint64                `json:"orders"`
+	Revenue    string                `json:"revenue"`
+	Carts      []cartView            `json:"carts"`
+	Viewed     []string              `json:"viewed"`
+	Categories []weightView          `json:"categories"`
+	Brands     []weightView          `json:"brands"`
+	Hours      map[string]uint32     `json:"hours"`
+	Fields     map[string]any        `json:"fields,omitempty"`   // the declared ones
+	Filled     map[string]string     `json:"filled,omitempty"`   // of those declared later: from when the log was read for them
+	Segments   []string              `json:"segments,omitempty"` // the declared ones
+	Expected   *operators.Expected   `json:"expected,omitempty"` // by the models that the shop names
+	Tone       *operators.PersonTone `json:"tone,omitempty"`     // how the person has spoken
+	Waiting    []waitView            `json:"waiting"`
+	Note       string                `json:"note,omitempty"`
 	mergedView
 }
 
@@ -94,7 +97,15 @@ func (a *answers) profile(v *engine.View, user string) (*profileView, error) {
 	if out.Fields, err = a.pipeline.FieldValues(v, user); err != nil {
 		return nil, err
 	}
+	if len(out.Fields) > 0 && a.files.dir != "" {
+		if out.Filled, err = a.files.filledFrom(out.Fields); err != nil {
+			return nil, err
+		}
+	}
 	if out.Expected, err = a.pipeline.ExpectedOf(v, user); err != nil {
+		return nil, err
+	}
+	if out.Tone, err = a.pipeline.Tone(v, user); err != nil {
 		return nil, err
 	}
 	if out.Segments, err = a.pipeline.SegmentsOf(v, user); err != nil {
@@ -207,6 +218,9 @@ type decisionView struct {
 	Value    string     `json:"value,omitempty"`
 	Items    []itemLine `json:"items,omitempty"`
 	Note     string     `json:"note,omitempty"`
+	// MadeBy is the version of the pipelines that made it, and File the hash of its file.
+	MadeBy string `json:"version"`
+	File   string `json:"file,omitempty"`
 
 	Written *event.Written `json:"written,omitempty"`
 }
@@ -271,7 +285,18 @@ func viewDecision(d *event.Decision) decisionView {
 	if d.Value != 0 {
 		out.Value = money(d.Value, d.Currency)
 	}
+	out.MadeBy, out.File = madeBy(d)
 	return out
+}
+
+// madeBy is the version of the pipelines that made a decision, and the hash of its file.
+// Decisions that were kept before they named the version do not tell.
+func madeBy(d *event.Decision) (version, file string) {
+	number, file := d.MadeBy()
+	if number == 0 {
+		return "unknown", file
+	}
+	return strconv.FormatUint(number, 10), file
 }
 
 // recommendView is what goes with an item, a visit or a person.

@@ -97,6 +97,8 @@ type app struct {
 	console     *console.Console
 	segments    segmentSizes
 	stored      storedSizes
+	fills       backfill
+	tones       *operators.ToneWatch
 	metering    *metering // figures of the experiments
 	uplifts     uplifts
 	registry    *registry
@@ -113,6 +115,7 @@ type app struct {
 // openApp opens every part. On an error it closes what it opened.
 func openApp(ctx context.Context, s settings) (*app, error) {
 	a := &app{s: s, log: s.log, listeners: make(map[string]net.Listener), registry: newRegistry(), lively: liveRecommend{wanted: make(chan struct{})}}
+	a.fills.a = a
 	for _, open := range []func(context.Context) error{
 		a.openConfig, a.openFiles, a.openLog, a.openState, a.openListeners, a.openMail, a.openTracking, a.openEngine, a.openGateway, a.openMetering, a.openConsole,
 	} {
@@ -488,6 +491,7 @@ func (a *app) serve(ctx context.Context, wg *sync.WaitGroup) error {
 	wg.Go(func() { a.runLive(ctx) })
 	wg.Go(func() { a.segments.run(ctx, a) })
 	wg.Go(func() { a.stored.run(ctx, a) })
+	wg.Go(func() { a.fills.run(ctx) })
 	if a.metering != nil {
 		wg.Go(func() { a.metering.run(ctx) })
 	}

@@ -26,7 +26,7 @@ import (
 func (a *app) consoleOptions(metricsHandler http.Handler) console.Options {
 	o := console.Options{
 		Stats: consoleStats{a}, Graph: consoleGraph{a}, People: consolePeople{a}, Items: consoleItems{a},
-		Recommend: http.HandlerFunc(a.serveRecommend), Segments: consoleSegments{a}, Quality: consoleSegments{a},
+		Recommend: http.HandlerFunc(a.serveRecommend), Segments: consoleSegments{a}, Quality: consoleSegments{a}, Tone: consoleTone{a},
 		DeadLetters: consoleLetters{a}, Checks: a.checks(), Metrics: metricsHandler, Registerer: a.registry,
 		Logger: a.log, Title: a.s.title, Unmask: a.s.unmask, Money: money,
 	}
@@ -282,6 +282,11 @@ func (c consolePeople) Profile(_ context.Context, user string) (console.Person, 
 		}
 		out.Facts = append(out.Facts, console.Fact{Name: k.Kind, Value: value})
 	}
+	fields, err := c.declared(v, user)
+	if err != nil {
+		return console.Person{}, err
+	}
+	out.Facts = append(out.Facts, fields...)
 	sum := 0.0
 	for _, w := range shown.Categories {
 		sum += w.Weight

@@ -120,7 +120,9 @@ func (c *crashTest) verify() (*verdict, error) {
 	if v.want, err = newReplay(v.names, set, loader); err != nil {
 		return nil, err
 	}
-	v.want.log(v.log.messages)
+	if err := v.want.log(v.log.messages); err != nil {
+		return nil, err
+	}
 	if v.count, err = newRecount(v.log.messages); err != nil {
 		return nil, err
 	}
@@ -157,6 +159,7 @@ func (v *verdict) checkReplay() error {
 		return fmt.Errorf("%d events name nobody: the replay has no rule for them", v.want.stray)
 	}
 	errs := []error{
+		sameVersions(v.want.versions, v.got.versions),
 		sameCell("person", v.want.people, v.got.people), sameCell("visitor", v.want.visitors, v.got.visitors),
 		sameCell("trigger", v.want.states, v.got.triggers), sameCell("item", v.want.records, v.got.items),
 	}
@@ -172,6 +175,22 @@ func (v *verdict) checkReplay() error {
 			v.want.timers, v.got.timers))
 	}
 	return errors.Join(errs...)
+}
+
+// sameVersions compares the versions that a log holds with those of the state, which
+// keeps the newest.
+func sameVersions(want, got []engine.PipelineVersion) error {
+	var a, b []string
+	for _, v := range want[max(0, len(want)-engine.VersionsKept):] {
+		a = append(a, fmt.Sprintf("%d from message %d", v.Number, v.Seq))
+	}
+	for _, v := range got {
+		b = append(b, fmt.Sprintf("%d from message %d", v.Number, v.Seq))
+	}
+	if !slices.Equal(a, b) {
+		return fmt.Errorf("the versions differ:\nwant %v\ngot  %v", a, b)
+	}
+	return nil
 }
 
 // sameCell compares two sets of values by their stored form and shows the first that

@@ -48,6 +48,9 @@ type crashPlan struct {
 	// After holds that visit up until this other point was reached, and kills then.
 	After string
 
+	// From is the point from which on visits count, "" for the start.
+	From string
+
 	EffectsFirst bool // the engine's test switch
 
 	Limits  limits // what the system denies it
@@ -110,6 +113,7 @@ type killer struct {
 	plan    crashPlan
 	mu      sync.Mutex
 	visits  int
+	armed   bool          // plan.From was reached
 	reached chan struct{} // closed when plan.After was reached
 	once    sync.Once
 }
@@ -119,11 +123,12 @@ func (k *killer) at(point string) {
 	if point == k.plan.After {
 		k.once.Do(func() { close(k.reached) })
 	}
-	if k.plan.Kill != point && k.plan.Kill != pointAny {
-		return
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.armed = k.armed || k.plan.From == "" || k.plan.From == point
+	if !k.armed || k.plan.Kill != point && k.plan.Kill != pointAny {
+		return
+	}
 	if k.visits++; k.visits != k.plan.Nth {
 		return
 	}

@@ -97,7 +97,7 @@ func (r *recount) message(m *engine.Message) error {
 	switch {
 	case json.Unmarshal(m.Data, &envelope) != nil || envelope.MR != 1:
 		return r.raw(place{m.Seq, 0}, m.Data)
-	case envelope.Kind == "receipt":
+	case envelope.Kind == "receipt", envelope.Kind == "activation":
 		return nil
 	case envelope.Kind != "events":
 		return fmt.Errorf("kind %q is not expected", envelope.Kind)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -22,6 +23,7 @@ import (
 
 // replay is the state as it must be.
 type replay struct {
+	versions []engine.PipelineVersion
 	names    *privacy.Pseudonyms
 	updater  *profile.Updater
 	items    *recommend.Recommender
@@ -50,18 +52,12 @@ func compareAlarms(a, b alarm) int {
 }
 
 func newReplay(names *privacy.Pseudonyms, set *configs.Set, loader *configs.Loader) (*replay, error) {
-	journeys, err := operators.Journeys(set, loader, false)
+	rules, err := rulesOf(names, set, loader, 1)
 	if err != nil {
 		return nil, err
 	}
-	o := trigger.Options{ID: func(pipeline, rule, person, sub string, started int64) string {
-		return names.Decision(pipeline, rule, person, sub, strconv.FormatInt(started, 10))
-	}}
-	for _, j := range journeys {
-		o.Rules = append(o.Rules, j.Rule)
-	}
 	return &replay{
-		names: names, triggers: trigger.New(o), late: set.Shop.Log.OutOfOrder.Milliseconds(), watermark: math.MinInt64,
+		names: names, versions: []engine.PipelineVersion{{Number: 1}}, triggers: rules, late: set.Shop.Log.OutOfOrder.Milliseconds(), watermark: math.MinInt64,
 		updater: profile.New(profile.Options{HalfLife: set.Shop.Profile.HalfLife}),
 		items:   recommend.New(recommend.Options{HalfLife: set.Shop.Items.HalfLife}),
 		people:  make(map[string]*profile.Person), visitors: make(map[string]*profile.Visitor),
@@ -70,10 +66,51 @@ func newReplay(names *privacy.Pseudonyms, set *configs.Set, loader *configs.Load
 	}, nil
 }
 
+// rulesOf are the rules of a version.
+func rulesOf(names *privacy.Pseudonyms, set *configs.Set, loader *configs.Loader, number uint64) (*trigger.Triggers, error) {
+	journeys, err := operators.Journeys(set, loader, false)
+	if err != nil {
+		return nil, err
+	}
+	o := trigger.Options{ID: func(pipeline, rule, person, sub string, started int64) string {
+		return names.Decision(pipeline, rule, person, sub, strconv.FormatInt(started, 10))
+	}}
+	for _, j := range journeys {
+		j.Rule.Version = event.VersionText(j.Rule.Version, number)
+		o.Rules = append(o.Rules, j.Rule)
+	}
+	return trigger.New(o), nil
+}
+
+// activate takes the rules of a version from its message on.
+func (r *replay) activate(a *operators.Activation, seq uint64) error {
+	number := uint64(len(r.versions))
+	if a.Expect != number {
+		return nil // another one came first
+	}
+	set, loader, err := a.Bundle.Load(configs.Options{})
+	if err != nil {
+		return fmt.Errorf("message %d: %w", seq, err)
+	}
+	r.versions = append(r.versions, engine.PipelineVersion{Number: number + 1, Hash: a.Hash, Seq: seq})
+	r.triggers, err = rulesOf(r.names, set, loader, number+1)
+	return err
+}
+
 // log replays messages.
-func (r *replay) log(messages []engine.Message) {
+func (r *replay) log(messages []engine.Message) error {
 	decoder := operators.NewDecoder(event.Options{})
 	for i := range messages {
+		if messages[i].Subject == operators.ActivationSubject {
+			a, err := operators.ReadActivation(messages[i].Data, r.names)
+			if err == nil {
+				err = r.activate(a, messages[i].Seq)
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		for _, u := range decoder.Decode(nil, &messages[i]) {
 			if u.Time > r.newest {
 				r.newest = u.Time
@@ -95,6 +132,7 @@ func (r *replay) log(messages []engine.Message) {
 			}
 		}
 	}
+	return nil
 }
 
 // event finds out whose event it is.

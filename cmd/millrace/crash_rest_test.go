@@ -25,6 +25,7 @@ import (
 
 // committed is what the state of a data directory holds.
 type committed struct {
+	versions  []engine.PipelineVersion
 	watermark int64
 	people    map[string]*profile.Person
 	visitors  map[string]*profile.Visitor
@@ -70,6 +71,9 @@ func readState(dir string) (*committed, error) {
 		return nil, err
 	}
 	if c.totals, _, err = engine.Read(v, totals, ""); err != nil {
+		return nil, err
+	}
+	if c.versions, err = engine.Versions(v); err != nil {
 		return nil, err
 	}
 	if err := c.collect(); err != nil {

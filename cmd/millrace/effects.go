@@ -45,6 +45,12 @@ func (a *app) openNotices(r *edition) error {
 	for _, j := range r.journeys {
 		used[j.Config.Alarms.Webhook] = true
 	}
+	if s := r.set.Shop.Sentiment; s != nil {
+		for _, t := range s.Then {
+			used[t.Webhook] = true
+			published = published || t.Publish != ""
+		}
+	}
 	for name := range r.set.Shop.Webhooks {
 		if !used[name] { // its variables need not be set
 			continue

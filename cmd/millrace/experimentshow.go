@@ -49,7 +49,14 @@ and what guardrails and people decided. Without a name it lists the experiments.
 			if err := askExperiment(cmd.Context(), f, http.MethodGet, args[0], nil, &r); err != nil {
 				return err
 			}
-			return o.print(cmd.OutOrStdout(), &r, func(w io.Writer) { reportText(w, &r) })
+			var tones []operators.CampaignTone
+			if err := askExperiment(cmd.Context(), f, http.MethodGet, args[0]+"/tone", nil, &tones); err != nil {
+				return err
+			}
+			return o.print(cmd.OutOrStdout(), &shownReport{&r, tones}, func(w io.Writer) {
+				reportText(w, &r)
+				toneText(w, tones)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&f.dir, "data-dir", "data", "where the state is")
@@ -182,6 +189,12 @@ func (a *app) experimentAnswers(mux *http.ServeMux) {
 	mux.HandleFunc("GET /experiment/{name}", func(w http.ResponseWriter, r *http.Request) {
 		if x := find(w, r); x != nil {
 			answer, err := viewed(a, func(v *engine.View) (experiment.Report, error) { return a.acts.current().pipeline.Report(v, x) })
+			writeAnswer(w, answer, err)
+		}
+	})
+	mux.HandleFunc("GET /experiment/{name}/tone", func(w http.ResponseWriter, r *http.Request) {
+		if x := find(w, r); x != nil {
+			answer, err := a.toneOf(x.Name)
 			writeAnswer(w, answer, err)
 		}
 	})

@@ -113,11 +113,27 @@ func TestExperimentUplift(t *testing.T) {
 	if _, err := run("experiment", "uplift", "trial", "--force"); !errors.As(err, new(*exitError)) {
 		t.Errorf("--force alone: %v", err)
 	}
+	promotes(t, r, run)
+	asksRules(t, run)
+	if got, err := run("experiment", "analyse", "trial"); err != nil || !strings.Contains(got, "330 people, 0 whose window is open") || !strings.Contains(got, "one order, 110 people") || !strings.Contains(got, "adjusted") {
+		t.Errorf("%s (%v)", got, err)
+	}
+	if got, err := run("campaigns"); err != nil || !strings.Contains(got, "trial") || !strings.Contains(got, "beyond the holdout") {
+		t.Errorf("%s (%v)", got, err)
+	}
+	if got, err := run("campaigns", "--json"); err != nil || !strings.Contains(got, `"measured":true`) {
+		t.Errorf("%s (%v)", got, err)
+	}
+}
+
+// promotes keeps the model, names it in the shop, and asks what it says of a person.
+func promotes(t *testing.T, r *live, run func(...string) (string, error)) {
+	t.Helper()
 	// Mails move nobody here, so that the model is not kept unless that is insisted upon.
 	if _, err := run("experiment", "uplift", "trial", "--promote"); err == nil || !strings.Contains(err.Error(), "no better than chance") {
 		t.Errorf("kept: %v", err)
 	}
-	got, err = run("experiment", "uplift", "trial", "--promote", "--force", "--json")
+	got, err := run("experiment", "uplift", "trial", "--promote", "--force", "--json")
 	var kept upliftAnswer
 	if err != nil || json.Unmarshal([]byte(got), &kept) != nil || kept.Version != 1 || kept.People != 330 || len(kept.Curve) != 51 {
 		t.Fatalf("%s (%v)", got, err)
@@ -134,16 +150,6 @@ func TestExperimentUplift(t *testing.T) {
 	shown, err := consoleExperiments{r.metering, r.app}.Uplift(t.Context(), "trial")
 	if err != nil || shown == nil || shown.People != 330 {
 		t.Errorf("%+v, %v", shown, err)
-	}
-	asksRules(t, run)
-	if got, err := run("experiment", "analyse", "trial"); err != nil || !strings.Contains(got, "330 people, 0 whose window is open") || !strings.Contains(got, "one order, 110 people") || !strings.Contains(got, "adjusted") {
-		t.Errorf("%s (%v)", got, err)
-	}
-	if got, err := run("campaigns"); err != nil || !strings.Contains(got, "trial") || !strings.Contains(got, "beyond the holdout") {
-		t.Errorf("%s (%v)", got, err)
-	}
-	if got, err := run("campaigns", "--json"); err != nil || !strings.Contains(got, `"measured":true`) {
-		t.Errorf("%s (%v)", got, err)
 	}
 }
 

@@ -97,7 +97,7 @@ func (r *live) put(events ...string) {
 
 func (r *live) profile(user string) *profileView {
 	r.t.Helper()
-	all := &answers{pipeline: r.pipeline, view: r.app.engine.View}
+	all := &answers{pipeline: r.acts.current().pipeline, view: r.app.engine.View, files: r.s.files}
 	v := r.app.engine.View()
 	defer v.Close()
 	p, err := all.profile(v, user)

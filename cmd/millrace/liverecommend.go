@@ -15,7 +15,7 @@ import (
 )
 
 // liveRecommend is what recommendations know beside the state: see
-// docs/adr/0026-recommendations-live-beside-the-engine.md.
+// docs/adr/0031-recommendations-live-beside-the-engine.md.
 type liveRecommend struct {
 	live   *recommend.Live
 	wanted chan struct{} // closed when a version wants it

@@ -112,7 +112,7 @@ the model that writes the subjects, the sender, a test inbox and a console.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{exitUsage, err} })
 	root.AddCommand(
 		newDev(), newRun(), newImport(), newCheck(), newExplain(), newSchema(),
-		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newEval(), newModel(), newCorpus(), newMails(),
+		newProfile(), newRecommend(), newWhy(), newDeadLetters(), newTrain(), newEval(), newModel(), newCorpus(), newMails(), newLabel(),
 		newApply(), newRollback(), newVersions(),
 		newAbstat(), newExperiment(), newCampaigns(), newSegments(), newState(), newBench(), newVersion(),
 	)

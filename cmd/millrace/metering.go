@@ -290,7 +290,13 @@ func consoleArm(f *experiment.Figures, arm int) (console.ExperimentArm, error) {
 }
 
 func consoleMetric(m *experiment.Figure) console.ExperimentMetric {
-	out := console.ExperimentMetric{Name: m.Name, Sum: m.Sum, Mean: m.Mean, Money: m.Name == experiment.MetricRevenue}
+	out := console.ExperimentMetric{Name: m.Name, Sum: m.Sum, Mean: m.Mean}
+	switch m.Name {
+	case experiment.MetricRevenue, experiment.MetricRevenuePerMail, experiment.MetricAttributedRevenue:
+		out.Money = true
+	case experiment.MetricMails, experiment.OutcomeTone:
+		out.Plain = true
+	}
 	if m.Effect != nil && m.Lo != nil && m.Hi != nil {
 		out.Known, out.Effect, out.Lo, out.Hi = true, *m.Effect, *m.Lo, *m.Hi
 	}

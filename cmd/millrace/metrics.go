@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -44,8 +45,9 @@ func newMetrics(a *app) *collector {
 	m.experiments()
 	m.activations()
 	m.segments()
-	m.liveRecommend()
 	m.memory()
+	m.liveRecommend()
+	m.tones()
 	return m
 }
 
@@ -357,6 +359,8 @@ func (m *collector) memory() {
 		send(float64(used), "used")
 		send(float64(limit), "limit")
 	}, prometheus.GaugeValue)
+	m.gauge("millrace_backfill_position", "How far the fill of new fields that runs has read the log; 0 while none does.", func() float64 { return float64(m.app.fills.running.Load()) })
+	m.counter("millrace_backfill_keys_total", "Persons and visitors whose new fields were filled.", func() float64 { return float64(m.app.fills.filled.Load()) })
 	m.gauge("millrace_outbox_memory", "Effects that the outbox holds in memory.", func() float64 { return float64(m.app.engine.Delivery().Window) })
 }
 
@@ -386,4 +390,26 @@ func (m *collector) liveRecommend() {
 	m.counter("millrace_recommend_missed_total", "Events that found no room in the queue of recommendations, until the state is read again.", func() float64 { return float64(stats().Missed) })
 	m.counter("millrace_recommend_reads_total", "Times that recommendations have read the state.", func() float64 { return float64(stats().Read) })
 	m.counter("millrace_recommend_dropped_total", "Visits that were forgotten because there were too many.", func() float64 { return float64(stats().Lost) })
+}
+
+// tones declares what is heard.
+func (m *collector) tones() {
+	m.add("millrace_tone_texts_total", "Texts of people that were judged, by event and verdict.", []string{"event", "verdict"}, func(send func(float64, ...string)) {
+		for k, n := range m.app.tones.Figures().Counts {
+			verdict := "other"
+			if k.Bad {
+				verdict = "bad"
+			}
+			send(float64(n), strings.ToLower(strings.ReplaceAll(k.Kind, " ", "_")), verdict)
+		}
+	}, prometheus.CounterValue)
+	m.gauge("millrace_tone_drift_index", "How far what people write is from what the model of tone was made of (population stability index of the last 500 texts); above 0.25 is an alarm.", func() float64 {
+		return m.app.tones.Figures().Drift
+	})
+	m.gauge("millrace_tone_drift_alarm", "1 while what people write is too far from what the model of tone was made of.", func() float64 {
+		if m.app.tones.Figures().Alarm {
+			return 1
+		}
+		return 0
+	})
 }

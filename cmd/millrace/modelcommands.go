@@ -61,14 +61,17 @@ func newModelList() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the versions of the subject model",
+		Short: "List the versions of a model",
 		Long: `List shows the model that is shipped and those of the registry, oldest first. The one in
 use has a star. On-topic is the share of subjects that name their trigger or category.`,
 		Args: noArgs,
 	}
-	registry := registryFlag(cmd)
+	registry, name := registryFlag(cmd), nameFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		r := registry()
+		if name.tone(nil) {
+			return listTone(cmd, r, asJSON)
+		}
 		shipped, _, err := shippedCard()
 		if err != nil {
 			return err
@@ -118,8 +121,11 @@ func newModelShow() *cobra.Command {
 		Example: `  millrace model show shipped`,
 		Args:    wantArgs(1),
 	}
-	registry := registryFlag(cmd)
+	registry, name := registryFlag(cmd), nameFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if name.tone(args) {
+			return showTone(cmd, registry(), args[0])
+		}
 		card, _, err := loadModel(registry(), args[0])
 		if err != nil {
 			return err
@@ -161,14 +167,17 @@ func newModelEval() *cobra.Command {
 func newModelPromote() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "promote VERSION",
-		Short: "Put a version of the subject model in use",
+		Short: "Put a version of a model in use",
 		Long: `Promote checks a version of the registry and puts it in use. "shipped" is the model of
 the program itself.`,
 		Args: wantArgs(1),
 	}
-	registry := registryFlag(cmd)
+	registry, name := registryFlag(cmd), nameFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r := registry()
+		if name.tone(args) {
+			return promoteTone(cmd, r, args[0])
+		}
 		card, file, err := loadModel(r, args[0])
 		if err != nil {
 			return err
@@ -193,11 +202,14 @@ the program itself.`,
 func newModelRollback() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback",
-		Short: "Take the last promotion of a subject model back",
+		Short: "Take the last promotion of a model back",
 		Args:  noArgs,
 	}
-	registry := registryFlag(cmd)
+	registry, name := registryFlag(cmd), nameFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if name.tone(nil) {
+			return rollbackTone(cmd, registry())
+		}
 		version, err := registry().Rollback(content.ModelName, time.Now().UTC())
 		if err != nil {
 			return notFoundModel(err)

@@ -15,6 +15,7 @@ import (
 
 	"millrace/operators/content"
 	"millrace/operators/event"
+	"millrace/operators/sentiment"
 )
 
 // money is an amount as shown on the command line.
@@ -90,7 +91,11 @@ func (p *profileView) text(w io.Writer) {
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Fields)) {
-		fmt.Fprintf(w, "\nfield %s: %v\n", name, p.Fields[name])
+		note := ""
+		if filled := p.Filled[name]; filled != "" {
+			note = " (" + filled + ")"
+		}
+		fmt.Fprintf(w, "\nfield %s: %v%s\n", name, p.Fields[name], note)
 	}
 	if len(p.Segments) > 0 {
 		fmt.Fprintf(w, "\nsegments: %s\n", strings.Join(p.Segments, ", "))
@@ -99,6 +104,12 @@ func (p *profileView) text(w io.Writer) {
 		fmt.Fprintf(w, "\ngroup %q, RFM %s, churn %.2f, next order within %.0f days\n", x.Cluster, cmp.Or(x.RFM, "none"), x.Churn, x.NextOrderDays)
 		if x.Uplift != nil {
 			fmt.Fprintf(w, "a mail adds %+.4g to %s\n", *x.Uplift, x.UpliftGoal)
+		}
+	}
+	if x := p.Tone; x != nil {
+		fmt.Fprintf(w, "\ntone %+.2f of %d texts, %d bad; last %+.2f on %s by %s\n", x.Tone, x.Texts, x.Bad, float64(x.Last)/sentiment.ScoreMax, stamp(when(x.LastAt)), x.Model)
+		if x.HeldUntil > 0 {
+			fmt.Fprintf(w, "held back after a bad experience until %s\n", stamp(when(x.HeldUntil)))
 		}
 	}
 	weights(w, "categories", p.Categories)
@@ -176,6 +187,7 @@ func (y *whyView) text(w io.Writer) {
 	for i := range y.Decisions {
 		d := &y.Decisions[i]
 		fmt.Fprintf(w, "%-8s %s  %s/%s, %s: %s\n", d.Outcome, stamp(d.Decided), d.Pipeline, d.Trigger, d.About, d.Reason)
+		fmt.Fprintf(w, "         by version %s of the pipelines\n", d.MadeBy)
 		if d.Subject != "" {
 			fmt.Fprintf(w, "         subject %q (%s)\n", d.Subject, d.Model)
 		}

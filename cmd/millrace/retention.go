@@ -44,7 +44,7 @@ func (a *app) trim(ctx context.Context) error {
 	span := float64(s.Last-s.First) + 1
 	keep := uint64(span * trimTo / fill)
 	// The message at our position stays: it is checked when the log is opened again.
-	before := min(s.Last-keep+1, a.engine.Stats().Position.Seq)
+	before := min(s.Last-keep+1, a.engine.Stats().Position.Seq, a.fills.needs())
 	if before <= s.First {
 		a.log.Warn("the log is nearly full, and nothing in it is processed yet", "fill", fill)
 		return nil

@@ -212,6 +212,9 @@ func storedPipeline(f files, store *state.Store, names *privacy.Pseudonyms) (*op
 		if o.Models, err = f.models().named(set); err != nil {
 			return nil, err
 		}
+		if o.Listening, err = f.listening(set, nil); err != nil {
+			return nil, err
+		}
 		o.Segments, o.Pace = operators.NewSegments(set, o.Fields, o.Models), operators.Pace(set)
 	}
 	return operators.Build(o), nil

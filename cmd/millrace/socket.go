@@ -31,6 +31,7 @@ var errNotFound = &exitError{exitNotFound, errors.New("not found")}
 type answers struct {
 	pipeline *operators.Pipeline
 	view     func() *engine.View
+	files    files // "" tells nothing of fills
 }
 
 // question is one thing to ask, as the query of a URL.
@@ -93,7 +94,7 @@ func (a *app) socketHandler() http.Handler {
 	mux.HandleFunc("GET /ask/{what}", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.URL.Query().Get("n"))
 		q := question{What: r.PathValue("what"), User: r.URL.Query().Get("user"), Item: r.URL.Query().Get("item"), N: n, Session: splitSession(r.URL.Query().Get("session"))}
-		all := &answers{pipeline: a.acts.current().pipeline, view: a.engine.View}
+		all := &answers{pipeline: a.acts.current().pipeline, view: a.engine.View, files: a.s.files}
 		answer, err := all.ask(q)
 		writeAnswer(w, answer, err)
 	})
@@ -117,6 +118,7 @@ func (a *app) socketHandler() http.Handler {
 	a.experimentAnswers(mux)
 	a.campaignAnswers(mux)
 	a.segmentAnswers(mux)
+	a.labelAnswers(mux)
 	return mux
 }
 
@@ -206,7 +208,7 @@ func askStore(f files, q question, into any) error {
 	var answer any
 	err := withStored(f, func(p *operators.Pipeline, v *engine.View) error {
 		var err error
-		answer, err = (&answers{pipeline: p}).askIn(v, q)
+		answer, err = (&answers{pipeline: p, files: f}).askIn(v, q)
 		return err
 	})
 	if err != nil {

@@ -81,7 +81,7 @@ func (t tuned) options(p tunePlan, own string, rung int) content.TrainOptions {
 
 func newModelTune() *cobra.Command {
 	cmd := &cobra.Command{Use: "tune", Short: "Search for better settings of a training"}
-	cmd.AddCommand(newModelTuneSubject())
+	cmd.AddCommand(newModelTuneSubject(), newModelTuneSentiment())
 	return cmd
 }
 

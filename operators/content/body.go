@@ -175,6 +175,7 @@ func (b *body) bindings(r Request, t task, d *event.Draft, link func(string) str
 		"rows": rowsOf(recommended),
 		"why":  put(kind["why"], "{shop}", shop), "unsubscribe": webURL(r.UnsubscribeURL),
 		"note": clean(r.Note, 120), "sent_by": put(general["sent_by"], "{shop}", shop),
+		"profile": map[string]any{"tone": r.Mood},
 		"words": map[string]any{"total": general["total"],
 			"unsubscribe": general["unsubscribe"], "unsubscribe_lead": general["unsubscribe_lead"]},
 	}

@@ -93,6 +93,7 @@ type Request struct {
 	// SeenHashes are event.HashText of other lines that the person got before.
 	SeenHashes []uint32
 	Tone       Tone
+	Mood       float64     // how the person has spoken of late, -1 to 1; 0 where unknown. Templates know it as profile.tone
 	Was        event.Money // what the main item cost before its price fell, 0 where that is unknown
 	Design     Design
 }

@@ -355,6 +355,10 @@ func TestProperties(t *testing.T) {
 	f("search", `{"search_term":"mug"}`, Event{Kind: ProductsSearched, Query: "mug"})
 	f("Product Reviewed", `{"product_id":"p","rating":"4.5","review_body":"good\nmug\u0000"}`,
 		Event{Kind: ProductReviewed, Rating: 4.5, Review: "good mug", Flags: TextCleaned, Products: one(Product{ID: "p", Quantity: 1})})
+	f("Email Replied", `{"email_id":"d","campaign_id":"c","body":"never\tagain 4111 1111 1111 1111","text":"no"}`,
+		Event{Kind: EmailReplied, Review: "never again ****", Flags: TextCleaned, Mailing: Mailing{EmailID: "d", CampaignID: "c"}})
+	f("Service Message Received", `{"message":"where is my parcel?"}`, Event{Kind: MessageReceived, Review: "where is my parcel?"})
+	f("support_message_received", `{"body":null,"text":"坏了"}`, Event{Kind: MessageReceived, Review: "坏了"})
 	f("Email Link Clicked", `{"email_id":"d","campaign_id":"c","link_url":"https://a:b@shop.example/x?token=1&y=2","machine":true}`,
 		Event{Kind: EmailLinkClicked, Mailing: Mailing{EmailID: "d", CampaignID: "c", LinkURL: "https://shop.example/x?y=2", Machine: true}})
 	f("Email Bounced", `{"email_id":"d","bounce_type":"Hard"}`, Event{Kind: EmailBounced, Mailing: Mailing{EmailID: "d", BounceType: "hard"}})

@@ -42,6 +42,8 @@ const (
 	WishlistRemoved
 	EmailSent
 	EmailDeferred
+	EmailReplied
+	MessageReceived
 	KindCount // the number of kinds, not a kind
 )
 
@@ -138,7 +140,7 @@ type Event struct {
 	Products    []Product
 	Query       string // Products Searched
 	Rating      float64
-	Review      string // body of Product Reviewed
+	Review      string // what the person wrote: body of Product Reviewed, of a reply or of a message
 	Traits      Traits
 	Mailing     Mailing
 	Inactive    bool // context.active == false: do not move "last seen"

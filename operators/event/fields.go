@@ -187,6 +187,9 @@ const (
 	fSearchTerm
 	fRating
 	fReview
+	fBody
+	fText
+	fMessage
 	fEmailID
 	fCampaignID
 	fLinkURL
@@ -234,6 +237,12 @@ func propertyField(key string) uint8 {
 		return fRating
 	case "review_body":
 		return fReview
+	case "body":
+		return fBody
+	case "text":
+		return fText
+	case "message":
+		return fMessage
 	}
 	return mailField(key)
 }

@@ -59,7 +59,7 @@ type Decision struct {
 	Variant  string     `json:"variant,omitempty"`
 	Subject  string     `json:"subject,omitempty"`
 	Model    string     `json:"model,omitempty"`
-	Version  string     `json:"version,omitempty"` // hash of the pipeline file
+	Version  string     `json:"version,omitempty"` // what made it, see MadeBy
 	Flags    Flags      `json:"flags,omitempty"`   // Synthetic, AssumedConsent, FromImport
 	Ended    int64      `json:"ended,omitempty"`
 

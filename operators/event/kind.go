@@ -33,6 +33,8 @@ var kindNames = [KindCount]string{
 	WishlistRemoved:   "Product Removed from Wishlist",
 	EmailSent:         "Email Sent",
 	EmailDeferred:     "Email Deferred",
+	EmailReplied:      "Email Replied",
+	MessageReceived:   "Service Message Received",
 }
 
 // KindName is the name of a kind as the Segment specifications spell it, such as
@@ -155,6 +157,10 @@ func mailKind(key []byte) Kind {
 		return EmailSent
 	case "email deferred":
 		return EmailDeferred
+	case "email replied", "email reply received":
+		return EmailReplied
+	case "service message received", "support message received":
+		return MessageReceived
 	}
 	return Unknown
 }
@@ -192,7 +198,7 @@ func ga4Kind(key []byte) Kind {
 // person's id, since the mail names the person.
 func (k Kind) isMail() bool {
 	switch k {
-	case EmailDelivered, EmailOpened, EmailLinkClicked, EmailBounced, EmailMarkedAsSpam, Unsubscribed, EmailSent, EmailDeferred:
+	case EmailDelivered, EmailOpened, EmailLinkClicked, EmailBounced, EmailMarkedAsSpam, Unsubscribed, EmailSent, EmailDeferred, EmailReplied:
 		return true
 	default:
 		return false

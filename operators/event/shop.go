@@ -71,6 +71,11 @@ func (d *Decoder) properties(e *Event, f *fields, o *origin, ga4 bool) {
 	case e.Kind == ProductReviewed:
 		e.Review = freeText(f.props.get(fReview), &e.Flags)
 		e.rating(f.props.get(fRating), &p)
+	case e.Kind == MessageReceived:
+		e.Review = freeText(f.props.first(fBody, fText, fMessage), &e.Flags)
+	case e.Kind == EmailReplied:
+		e.Review = freeText(f.props.first(fBody, fText, fMessage), &e.Flags)
+		e.mailing(f)
 	case e.Kind.isMail():
 		e.mailing(f)
 	}

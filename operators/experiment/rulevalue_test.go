@@ -83,12 +83,15 @@ var wideFromHalf = []RuleLine{{When: func(x []int64) bool { return x[1] >= 32 },
 // about 95 % of the intervals hold the value that the rule truly has, for each estimate.
 func TestRuleCoverage(t *testing.T) {
 	r := ruleRunning(t)
-	const runs, people = 400, 1500
+	runs, people := 400, 1500
+	if testing.Short() {
+		runs = 100
+	}
 	for _, otherwise := range []int{0, -1} {
 		value, present := truth(otherwise)
 		names := []string{"doubly robust", "gain", "inverse", "self-normalised"}
 		held, width := make([]int, len(names)), make([]float64, len(names))
-		for seed := range uint64(runs) {
+		for seed := range uint64(runs) { //nolint:gosec // small
 			got, err := logged(t, r, seed, people).Rule(r, wideFromHalf, otherwise, .05)
 			if err != nil {
 				t.Fatal(err)
@@ -101,13 +104,13 @@ func TestRuleCoverage(t *testing.T) {
 				if e.Lo <= want && want <= e.Hi {
 					held[i]++
 				}
-				width[i] += (e.Hi - e.Lo) / runs
+				width[i] += (e.Hi - e.Lo) / float64(runs)
 			}
 		}
 		for i, name := range names {
-			share := float64(held[i]) / runs
+			share := float64(held[i]) / float64(runs)
 			t.Logf("otherwise %d, %s: %.1f %% hold, width %.4f", otherwise, name, 100*share, width[i])
-			if math.Abs(share-.95) > 3.5*math.Sqrt(.95*.05/runs) {
+			if math.Abs(share-.95) > 3.5*math.Sqrt(.95*.05/float64(runs)) {
 				t.Errorf("otherwise %d: %.1f %% of the intervals by %s hold", otherwise, 100*share, name)
 			}
 		}

@@ -60,10 +60,22 @@ type Promotion struct {
 // Registry keeps models as files: DIR/NAME/VERSION/{model.safetensors,card.json}, and
 // which of them is in use in DIR/NAME/promoted.json. Each file is put in its place whole,
 // so another process that reads sees the old or the new. One process may write at a time.
-type Registry struct{ dir string }
+type Registry struct {
+	dir   string
+	check func(file []byte) error // whether a file is a model
+}
 
 // NewRegistry returns the registry in dir, which need not exist yet.
-func NewRegistry(dir string) *Registry { return &Registry{dir} }
+func NewRegistry(dir string) *Registry {
+	return &Registry{dir, func(file []byte) error {
+		_, err := Decode(file)
+		return err
+	}}
+}
+
+// Of returns the same registry for models of another kind than those of this package,
+// which check knows. Their files have the same name, whatever is in them.
+func (r *Registry) Of(check func(file []byte) error) *Registry { return &Registry{r.dir, check} }
 
 // VersionOf names the content of a model's file: the same file has the same version
 // everywhere.
@@ -95,8 +107,17 @@ func (r *Registry) Add(file []byte, card Card) (Card, error) {
 	if err != nil {
 		return Card{}, err
 	}
+	card.Config = m.config
+	return r.AddFile(file, card)
+}
+
+// AddFile is Add for a model of another kind than those of this package, see Of.
+func (r *Registry) AddFile(file []byte, card Card) (Card, error) {
+	if err := r.check(file); err != nil {
+		return Card{}, err
+	}
 	sum := sha256.Sum256(file)
-	card.Version, card.SHA256, card.Bytes, card.Config = VersionOf(card.Name, file), hex.EncodeToString(sum[:]), len(file), m.config
+	card.Version, card.SHA256, card.Bytes = VersionOf(card.Name, file), hex.EncodeToString(sum[:]), len(file)
 	place, err := r.place(card.Name, card.Version)
 	if err != nil {
 		return Card{}, err
@@ -259,7 +280,7 @@ func (r *Registry) enter(name string, p Promotion) error {
 		if err != nil {
 			return err
 		}
-		if _, err := Decode(file); err != nil {
+		if err := r.check(file); err != nil {
 			return err
 		}
 	}

@@ -23,6 +23,9 @@ type FieldKeeper struct {
 	Cell     *state.Cell[FieldState, *FieldState] // of persons
 	Visitors *state.Cell[FieldState, *FieldState] // of visitors who are not known yet
 	Set      *FieldSet
+	// Filling says that the graph makes what new fields would hold of the log, on one
+	// goroutine and without effects.
+	Filling bool
 }
 
 // NewFieldKeeper makes the operator.
@@ -39,6 +42,11 @@ func (k *FieldKeeper) Process(c *engine.Ctx, u *Update) {
 	switch {
 	case u.Event != nil:
 		k.apply(c, k.Cell, u)
+	case u.Fill != nil:
+		k.fill(c, k.Cell, u.Fill)
+	case k.Filling && u.Leave != nil:
+		k.leave(c, u.Leave.To)
+	case k.Filling && u.Join != nil: // it left within its event, and the handover is that of another graph
 	case u.Handover != nil && u.Fields != nil:
 		engine.Value(c, k.Cell).Merge(u.Fields)
 		engine.Changed(c, k.Cell)
@@ -68,7 +76,8 @@ func (k *FieldKeeper) apply(c *engine.Ctx, cell *state.Cell[FieldState, *FieldSt
 	if u.Change.Duplicate || u.Change.Update || u.Event.Bot || u.Change.TooFast || !k.Set.Wants(u.Event) {
 		return
 	}
-	k.Set.Apply(engine.Value(c, cell), u.Event)
+	seq, _ := c.Position()
+	k.Set.ApplyAt(engine.Value(c, cell), u.Event, seq)
 	engine.Changed(c, cell)
 }
 

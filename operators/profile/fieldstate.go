@@ -40,6 +40,11 @@ func (s *FieldState) Merge(o *FieldState) {
 			}
 			continue
 		}
+		if to := &s.slots[j]; to.empty() {
+			to.born = from.born
+		} else {
+			to.born = max(to.born, from.born)
+		}
 		s.Lost += s.slots[j].merge(from)
 	}
 }
@@ -96,7 +101,9 @@ func (g *bag) join(o *bag, limit int) (lost uint32) {
 	return lost
 }
 
-const fieldsSchema = 1
+// fieldsSchema is the version of the stored form. The first one does not say since which
+// message a field counts, and is written of those where nobody knows.
+const fieldsSchema = 2
 
 // The bounds of the stored form. They are larger than what one list of fields can need,
 // since a merge may join the values of two lists, one older than the other.
@@ -107,7 +114,12 @@ const (
 
 // AppendTo appends the stored form. Of a field that holds nothing there is nothing.
 func (s *FieldState) AppendTo(b []byte) []byte {
-	b = append(b, fieldsSchema)
+	known := slices.ContainsFunc(s.slots, func(o slot) bool { return o.born != 0 })
+	if known {
+		b = append(b, fieldsSchema)
+	} else {
+		b = append(b, 1)
+	}
 	b = binary.AppendUvarint(b, uint64(s.Lost))
 	b = binary.AppendVarint(b, s.newest)
 	b = binary.AppendUvarint(b, uint64(len(s.clocks)))
@@ -124,6 +136,9 @@ func (s *FieldState) AppendTo(b []byte) []byte {
 	for i := range s.slots {
 		if !s.slots[i].empty() {
 			b = s.appendSlot(b, &s.slots[i])
+			if known {
+				b = binary.AppendUvarint(b, s.slots[i].born)
+			}
 		}
 	}
 	return b
@@ -173,7 +188,7 @@ func (o *slot) appendBag(b []byte) []byte {
 // DecodeFrom reads what AppendTo wrote. It answers ErrNewer or ErrDamaged, wrapped with
 // the facts.
 func (s *FieldState) DecodeFrom(b []byte) error {
-	w, _ := ReadWire(b, fieldsSchema)
+	w, schema := ReadWire(b, fieldsSchema)
 	*s = FieldState{Lost: uint32(w.Int(1<<32 - 1)), newest: w.Varint()} //nolint:gosec // bounded
 	for range w.Len(clocksMax, 2) {
 		var d Decay
@@ -187,6 +202,9 @@ func (s *FieldState) DecodeFrom(b []byte) error {
 		o := s.readSlot(w)
 		if w.err != nil {
 			break
+		}
+		if schema > 1 {
+			o.born = w.Uvarint()
 		}
 		s.slots = append(s.slots, o)
 	}

@@ -31,6 +31,7 @@ type slot struct {
 	text  string  // first or last text
 	at    int64   // time of the first or last
 	bag   *bag
+	born  uint64 // no message of the log before this one counts in it; 0: nobody knows
 }
 
 // bag holds the values of a "distinct" or a "share".

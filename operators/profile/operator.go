@@ -17,6 +17,7 @@ type Update struct {
 	Handover *Person        // the history of a visitor who turned out to be this person, or nil
 	Fields   *FieldState    // with Handover: what his declared fields hold, or nil
 	Pace     *Pace          // with Handover: how fast he was, or nil
+	Fill     *FieldsFill    // what fields that were declared later would hold, or nil
 	Receipt  *event.Receipt // what came of a decision about this person, or nil
 
 	// Leave asks for the state of this person, who was merged into another one: each
@@ -127,9 +128,13 @@ func NewVisitors(u *Updater, person *engine.Stage[*Update], cacheMax int) *Visit
 // Process implements engine.Operator.
 func (o *Visitors) Process(c *engine.Ctx, l *Link) {
 	v := engine.Value(c, o.Cell)
+	if l.Fill != nil {
+		o.fill(c, v, l)
+		return
+	}
 	if l.Person != "" && v.Owner != l.Person {
 		first := v.Owner == ""
-		v.Owner = l.Person // the newest link counts from now on
+		v.link(l.Person) // the newest link counts from now on
 		if first && v.Person.Newest != 0 {
 			history := v.Person
 			v.Person = Person{}

@@ -67,6 +67,9 @@ func (d *Drift) Observe(probability float64) bool {
 	return len(d.recent) == d.options.Window && d.Index() > d.options.Threshold
 }
 
+// Full tells whether there are as many texts as are compared.
+func (d *Drift) Full() bool { return len(d.recent) == d.options.Window }
+
 // Index returns the population stability index of the last texts. Half a text is added
 // to every count, so that an empty one stays finite.
 func (d *Drift) Index() float64 {

@@ -52,6 +52,8 @@ type Options struct {
 	Folds   int     // parts that are held out in turn, to calibrate on
 	Cost    float64 // of an error of the logistic regression, against large weights
 	Network NetworkOptions
+	Labels  int    // how many of the examples are the shop's own, for the card
+	Corpus  string // hash of the project's own corpus, if it is among the examples, for the card
 
 	// Progress, if set, is called as training goes on. Its unit is its own.
 	Progress func(done, total int)
@@ -86,6 +88,10 @@ type Card struct {
 	Examples int    `json:"examples"`
 	Positive int    `json:"positive"`
 	Learned  int    `json:"learned"` // labels taken in since
+	// Labels is how many of the examples are the shop's own.
+	Labels int `json:"labels,omitempty"`
+	// Corpus is the hash of the project's own corpus, where that was learnt too.
+	Corpus string `json:"corpus,omitempty"`
 	// Reference counts the training set's own probabilities by tenths, as judged by
 	// models that had not seen the text: what a Drift compares with.
 	Reference [driftBins]int `json:"reference"`
@@ -102,7 +108,7 @@ func Train(ctx context.Context, examples []Example, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{card: Card{Kind: o.Kind, Seed: o.Seed, Examples: len(examples)}}
+	m := &Model{card: Card{Kind: o.Kind, Seed: o.Seed, Examples: len(examples), Corpus: o.Corpus, Labels: o.Labels}}
 	for _, e := range examples {
 		m.card.Positive += class(e.Positive)
 	}

@@ -38,7 +38,7 @@ func corpus(n int, seed uint64, zh bool) []Example {
 			text = append(text, not)
 		}
 		text = append(text, words[r.IntN(len(words))])
-		out[i] = Example{NewDoc(strings.Join(text, glue)), positive}
+		out[i] = Example{Doc: NewDoc(strings.Join(text, glue)), Positive: positive}
 	}
 	return out
 }
@@ -179,7 +179,7 @@ func TestLearn(t *testing.T) {
 		before := m.Probability(probe)
 		old := corpus(10, 11, false)
 		for i := range 10 {
-			m.Learn(Example{NewDoc(fmt.Sprintf("we came at night number %d and the room was scrumptious", i)), true})
+			m.Learn(Example{Doc: NewDoc(fmt.Sprintf("we came at night number %d and the room was scrumptious", i)), Positive: true})
 			m.Learn(old[i])
 		}
 		if after := m.Probability(probe); after < before+0.1 {
@@ -256,7 +256,7 @@ func TestDeal(t *testing.T) {
 	examples := corpus(300, 3, false)
 	copies := map[string]int{}
 	for i := range 60 { // copies that differ in blanks and capitals
-		examples = append(examples, Example{NewDoc("  " + strings.ToUpper(examples[i].Doc.Text())), examples[i].Positive})
+		examples = append(examples, Example{Doc: NewDoc("  " + strings.ToUpper(examples[i].Doc.Text())), Positive: examples[i].Positive})
 	}
 	fold, err := Deal(examples, 5, 1)
 	if err != nil {

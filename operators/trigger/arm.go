@@ -31,6 +31,7 @@ const (
 	ReasonWhen       = "condition not met"
 	ReasonCapped     = "capped"
 	ReasonHoldout    = "holdout"
+	ReasonBad        = "held back after a bad experience"
 	ReasonCarted     = "cancelled: something was put in the cart"
 )
 
@@ -207,7 +208,7 @@ func (t *Triggers) Fire(s Subject, rule, sub string, out *Result) {
 		t.cancel(s, nil, i, ReasonRetired, out)
 		return
 	}
-	f := Facts{Person: s.Profile, Fields: s.Fields, Now: s.Now}
+	f := Facts{Person: s.Profile, Fields: s.Fields, Now: s.Now, Tone: s.Tone}
 	d, reason := t.ground(s, r, w, &f)
 	if reason != "" {
 		t.cancel(s, r, i, reason, out)
@@ -281,6 +282,8 @@ func (t *Triggers) refuse(s Subject, r *Rule, f *Facts, overdue int64) string {
 		return reason
 	}
 	switch {
+	case s.Held != "":
+		return s.Held
 	case r.When != nil && !r.When(f):
 		return explain(ReasonWhen, r.WhenText)
 	case r.Audience != nil && !r.Audience(f):

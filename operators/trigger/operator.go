@@ -33,6 +33,10 @@ type Operator struct {
 	// Dropped, unless nil, counts the waits and decisions that the bounds of a person have
 	// dropped. Set it before the graph runs.
 	Dropped *atomic.Uint64
+	// Listen, unless nil, answers Subject.Tone and Subject.Held for the person that is being
+	// processed. Set it before the graph runs.
+	Listen func(c *engine.Ctx) (tone float64, held string)
+
 	// Enrol, unless nil, is Subject.Enrol for the person that is being processed. Set it
 	// before the graph runs.
 	Enrol func(c *engine.Ctx, d *event.Decision, p *profile.Person) string
@@ -100,6 +104,9 @@ func (o *Operator) Timer(c *engine.Ctx, t engine.Timer) {
 	s := Subject{Person: c.Key(), State: st, Profile: p, Now: c.Watermark()}
 	if o.Fields != nil {
 		s.Fields = engine.Value(c, o.Fields)
+	}
+	if o.Listen != nil {
+		s.Tone, s.Held = o.Listen(c)
 	}
 	if o.Enrol != nil {
 		s.Enrol = func(d *event.Decision) string { return o.Enrol(c, d, p) }

@@ -38,13 +38,14 @@ type Facts struct {
 	Views    int         // of the products that were looked at
 	Value    event.Money // of the cart or order
 	Currency string
+	Tone     float64 // how the person has spoken of late, -1 to 1; 0 where nobody listens
 }
 
 // Rule is a trigger of a pipeline. The zero values of its settings work.
 type Rule struct {
 	Pipeline string // "cart-abandonment"
 	ID       string // unique within the pipeline
-	Version  string // hash of the pipeline file; stands in decisions
+	Version  string // event.VersionText; stands in decisions
 	Kind     Kind
 	Content  string // content kind, such as "cart"
 
@@ -143,6 +144,16 @@ func New(o Options) *Triggers {
 	return t
 }
 
+// Pipelines are the names of the pipelines that have rules, sorted.
+func (t *Triggers) Pipelines() []string {
+	var names []string
+	for i := range t.rules {
+		names = append(names, t.rules[i].Pipeline)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 func (t *Triggers) rule(name string) *Rule {
 	for i := range t.rules {
 		if t.rules[i].name() == name {
@@ -161,6 +172,11 @@ type Subject struct {
 	Now     int64               // the watermark
 	Looked  []event.Product     // what a Product Viewed, taken over by Arm, is about
 	Past    bool                // what Arm takes over was imported: nobody is greeted for it
+
+	// Tone is how the person has spoken of late, and Held why a bad experience forbids all
+	// mails for now, or "".
+	Tone float64
+	Held string
 
 	// Enrol is asked last before a mail is decided, and may note a variant in the
 	// decision. It answers why no mail may be sent, or ""; nil: none is asked.
