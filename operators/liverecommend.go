@@ -13,7 +13,7 @@ import (
 )
 
 // This file fits recommendations that know what happens now to the graph. See
-// docs/adr/0026-recommendations-live-beside-the-engine.md.
+// docs/adr/0031-recommendations-live-beside-the-engine.md.
 
 // addLive lets the operators tell what happens.
 func (p *Pipeline) addLive(o *Options) {
