@@ -32,6 +32,7 @@ type Options struct {
 	Experiments Experiments
 	Segments    Segments
 	Quality     Quality
+	Models      Models
 	Tone        Tone
 
 	Checks     []Check      // what /readyz asks
@@ -165,6 +166,9 @@ func (c *Console) routes() http.Handler {
 	}
 	if c.opt.Segments != nil {
 		mux.HandleFunc("GET /segments", c.segments)
+	}
+	if c.opt.Models != nil {
+		mux.HandleFunc("GET /models", c.models)
 	}
 	if c.opt.Quality != nil {
 		mux.HandleFunc("GET /quality", c.quality)

@@ -44,7 +44,7 @@ type sheet struct {
 }
 
 // pageNames are the templates web/<name>.html; each defines "body".
-var pageNames = []string{"overview", "inbox", "mail", "people", "items", "experiments", "segments", "tone", "quality", "dead-letters", "dead-letter", "error"}
+var pageNames = []string{"overview", "inbox", "mail", "people", "items", "experiments", "segments", "models", "tone", "quality", "dead-letters", "dead-letter", "error"}
 
 // parsePages reads the embedded templates: one set for each page.
 func parsePages() (map[string]*template.Template, error) {
@@ -142,6 +142,7 @@ func (c *Console) around(r *http.Request, name, title string) chrome {
 	link(c.opt.People != nil, "/people", "People", "people")
 	link(c.opt.Experiments != nil, "/experiments", "Experiments", "experiments")
 	link(c.opt.Segments != nil, "/segments", "Segments", "segments")
+	link(c.opt.Models != nil, "/models", "Models", "models")
 	link(c.opt.Tone != nil, "/tone", "Tone", "tone")
 	link(c.opt.Quality != nil, "/quality", "Quality", "quality")
 	link(c.opt.Items != nil, "/items", "Items", "items")

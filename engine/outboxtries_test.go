@@ -56,7 +56,7 @@ func TestTriesKept(t *testing.T) {
 			t.Fatal("nothing is noted")
 		}
 		p := w.again(d)
-		if len(p.window) != 1 || p.window[0].tries != 3 || !p.window[0].since.Equal(begun) || p.window[0].after.Sub(time.Now()) < 10*time.Minute {
+		if len(p.window) != 1 || p.window[0].tries != 3 || !p.window[0].since.Equal(begun) || time.Until(p.window[0].after) < 10*time.Minute {
 			t.Fatalf("after a restart: %+v", p.window[0])
 		}
 		if f, _ := p.gate.breakers.Figures(); len(f) != 1 || f[0].State != BreakerOpen || !f[0].Until.Before(time.Now()) {
@@ -77,7 +77,7 @@ func TestTriesKept(t *testing.T) {
 		w.tried[1] = attempt{tries: 1, since: begun.Add(99 * time.Hour).UnixMilli(), after: begun.Add(99 * time.Hour).UnixMilli()}
 		w.notes = []uint64{1}
 		w.pool.mu.Unlock()
-		if x := w.again(d).window[0]; x.since.After(time.Now()) || x.after.Sub(time.Now()) > waitKept {
+		if x := w.again(d).window[0]; x.since.After(time.Now()) || time.Until(x.after) > waitKept {
 			t.Errorf("after a clock was set back: %+v", x)
 		}
 		r := &state.Record{}

@@ -27,7 +27,7 @@ type ContentCount struct{ Part, Result string }
 // none of them is "other".
 func contentReasons() []string {
 	return []string{"no model", "deadline", "no line survived", "unknown kind", "banned", "too long", "slot", "stumbles", "unfinished",
-		"another language", "hard to read", "twice", "no line does", "required", "unlikely", "copy", "claims"}
+		"another language", "hard to read", "twice", "no line does", "required", "reads like", "colon", "unlikely", "copy", "claims"}
 }
 
 func newContentCounts() *ContentCounts {

@@ -6,22 +6,63 @@ import (
 	"slices"
 
 	"millrace/engine"
+	"millrace/operators/catalogue"
 	"millrace/operators/profile"
 	"millrace/operators/recommend"
+	"millrace/state"
 )
 
 // This file fits recommendations that know what happens now to the graph. See
-// docs/adr/0026-recommendations-live-beside-the-engine.md.
+// docs/adr/0031-recommendations-live-beside-the-engine.md.
 
 // addLive lets the operators tell what happens.
 func (p *Pipeline) addLive(o *Options) {
 	p.live, p.look = o.Live, o.Look
+	if p.look == nil {
+		p.look = p.listing
+	}
 	if p.live == nil {
 		return
 	}
 	tap := recommend.NewLiveTap(p.live)
 	p.visitors.Use("live", recommend.VisitorTap{LiveTap: tap})
 	p.people.Use("live", tap)
+	p.shelves.upserts.Use("live", shelfTap{p.live, p.shelves.keeper.Cell})
+}
+
+// listing is what the catalogue says of an item, for the rules of a journey.
+func (p *Pipeline) listing(v *engine.View, id string) (recommend.Listing, bool) {
+	product, known, err := p.Product(v, id)
+	if err != nil || !known {
+		return recommend.Listing{}, false
+	}
+	return listingOf(&product), true
+}
+
+func listingOf(product *catalogue.Product) recommend.Listing {
+	l := recommend.Listing{Brand: product.Brand(), Stock: recommend.InStock}
+	l.Facts.Name, l.Facts.Category, l.Facts.Currency = product.Name(), product.Category(), product.Currency()
+	l.Facts.Price, l.Facts.HasPrice = product.Price()
+	if !product.InStock() {
+		l.Stock = recommend.OutOfStock
+	}
+	l.Facts.URL, l.Facts.ImageURL = product.URL(), product.ImageURL()
+	return l
+}
+
+// shelfTap is the operator that tells what the catalogue says of an item, so that a new
+// one can be recommended before anybody saw it.
+type shelfTap struct {
+	live *recommend.Live
+	cell *state.Cell[catalogue.Product, *catalogue.Product]
+}
+
+// Process implements engine.Operator.
+func (o shelfTap) Process(c *engine.Ctx, w *catalogue.Word) {
+	if w.Event != nil {
+		l := listingOf(engine.Value(c, o.cell))
+		o.live.Listed(c.Key(), &l, w.Event.Time)
+	}
 }
 
 // Live is what recommendations know beside the state, or nil.
@@ -41,14 +82,12 @@ func (p *Pipeline) suggestions(v *engine.View, q *recommend.LiveQuery) ([]recomm
 		return nil, err
 	}
 	p.exclusions(&q.Query)
-	out, err := p.inStock(v, q.Query, func(asked recommend.Query) []recommend.Scored {
-		q.Query = asked
-		return p.recommender.RecommendLive(p.live, q, read, totals)
+	out, err := p.inStock(v, q.Query, func(of recommend.Query) []recommend.Scored {
+		ask := *q
+		ask.Query = of
+		return p.recommender.RecommendLive(p.live, &ask, read, totals)
 	})
-	if err == nil {
-		err = *failed
-	}
-	return out, err
+	return out, cmp.Or(err, *failed)
 }
 
 // together answers by what goes together, and heeds the rules.
@@ -93,6 +132,14 @@ type visit struct {
 	last   int64
 }
 
+// eachProduct calls fn with the products of the catalogue, until it answers false.
+func (p *Pipeline) eachProduct(v *engine.View, fn func(id string, product *catalogue.Product) bool) error {
+	if has, err := p.listed(v); err != nil || !has {
+		return err
+	}
+	return p.shelves.keeper.Cell.Each(v.Snapshot, fn)
+}
+
 // fillEvery is after how many records the reading of the state tells how far it is.
 const fillEvery = 100_000
 
@@ -111,6 +158,13 @@ func (p *Pipeline) FillLive(ctx context.Context, v *engine.View, l *recommend.Li
 		return step("items")
 	})
 	if err = cmp.Or(err, ctx.Err()); err != nil {
+		return err
+	}
+	if err := p.eachProduct(v, func(id string, product *catalogue.Product) bool {
+		listing := listingOf(product)
+		l.Shelf.Describe(id, &listing, product.Newest)
+		return step("items")
+	}); err != nil {
 		return err
 	}
 	note("items", n)

@@ -210,7 +210,7 @@ type tick struct{}
 // stage, which knows, or learns from them, who that is.
 func (p *Pipeline) route(c *engine.Ctx, e *event.Event) {
 	if e.Kind == event.ProductUpserted { // about no person, whoever is named
-		if p.shelves.upserts != nil { // a graph that only fills fields has none
+		if p.shelves.upserts != nil { // a graph that fills fields has none
 			p.shelves.upserts.Send(c, e.Products[0].ID, &catalogue.Word{Event: e})
 		}
 		return

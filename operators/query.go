@@ -1,6 +1,7 @@
 package operators
 
 import (
+	"cmp"
 	"strings"
 
 	"millrace/engine"
@@ -97,10 +98,7 @@ func (p *Pipeline) recommendations(v *engine.View, q recommend.Query) ([]recomme
 	}
 	p.exclusions(&q)
 	out, err := p.inStock(v, q, func(q recommend.Query) []recommend.Scored { return p.recommender.Recommend(q, read, totals) })
-	if err == nil {
-		err = *failed
-	}
-	return out, err
+	return out, cmp.Or(err, *failed)
 }
 
 // exclusions leaves out what is never recommended.
@@ -114,7 +112,10 @@ func (p *Pipeline) exclusions(q *recommend.Query) {
 func (p *Pipeline) reader(v *engine.View, q *recommend.Query) (recommend.Reader, *error) {
 	var failed error
 	read := func(id string) (*recommend.Item, error) {
-		it, ok, err := p.Item(v, id)
+		it, ok, err := engine.Read(v, p.items.Cell, id)
+		if err == nil && !ok { // the catalogue may know it
+			it, ok, err = p.Item(v, id)
+		}
 		if err != nil && failed == nil {
 			failed = err
 		}

@@ -74,25 +74,6 @@ func (p *Pipeline) addCatalogue(o *Options) {
 	s.upserts.Use("product", s.keeper)
 	s.upserts.Use("filled", filled{&s.filled})
 	p.Graph.Keep(s.keeper.Cell)
-	if o.Look == nil {
-		o.Look = p.listing
-	}
-}
-
-// listing is what the rules of recommendations ask of an item: what the catalogue says.
-func (p *Pipeline) listing(v *engine.View, id string) (recommend.Listing, bool) {
-	product, known, err := p.Product(v, id)
-	if err != nil || !known || !product.Known() {
-		return recommend.Listing{}, false
-	}
-	l := recommend.Listing{Brand: product.Brand(), Stock: recommend.InStock}
-	if !product.InStock() {
-		l.Stock = recommend.OutOfStock
-	}
-	if _, err := p.overlay(v, id, &l.Facts); err != nil {
-		return recommend.Listing{}, false
-	}
-	return l, true
 }
 
 // filled notes, for those who only read, that the shop has a catalogue.

@@ -63,7 +63,7 @@ func slowSink(t *testing.T, slow time.Duration, stuck bool) {
 		w.take(encode(t, object("type", "track", "event", "Product Added", "userId", id,
 			"properties", object("product_id", "mug", "name", "mug", "price", 12.9, "cart_id", "c"))))
 		if i%10 == 9 { // ten carts are left at a time
-			time.Sleep(time.Duration(most) * 3 * time.Millisecond)
+			time.Sleep(360 * time.Millisecond)
 		}
 		if i%(people/50) == 0 {
 			look()

@@ -167,18 +167,18 @@ func readStored(t *testing.T, a *txtar.Archive) (raw map[string]string, means ma
 	t.Helper()
 	raw, means = make(map[string]string), make(map[string]any)
 	for _, f := range a.Files {
-		for line := range strings.Lines(string(f.Data)) {
-			line = strings.TrimSpace(line)
+		for row := range strings.Lines(string(f.Data)) {
+			row = strings.TrimSpace(row)
 			cell := ""
 			if f.Name == "means" {
-				cell, line, _ = strings.Cut(line, " ")
+				cell, row, _ = strings.Cut(row, " ")
 			}
-			quoted, err := strconv.QuotedPrefix(line)
+			quoted, err := strconv.QuotedPrefix(row)
 			if err != nil {
 				t.Fatal(err)
 			}
 			key, _ := strconv.Unquote(quoted)
-			rest := strings.TrimSpace(line[len(quoted):])
+			rest := strings.TrimSpace(row[len(quoted):])
 			if f.Name == "means" {
 				means[cell+" "+key] = tree(t, []byte(rest))
 				continue

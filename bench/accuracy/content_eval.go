@@ -27,6 +27,7 @@ type ContentOptions struct {
 
 // ContentResult is what a model's subjects are worth.
 type ContentResult struct {
+	Guard     *ContentGuard      `json:"guard,omitempty"` // where labelled messages were at hand
 	Name      string             `json:"name"`
 	Model     string             `json:"model"`
 	Contexts  int                `json:"contexts"`
@@ -222,7 +223,11 @@ func saysWord(text, word string) bool {
 
 // openSlots puts the names of the slots back in place of this context's values.
 func openSlots(c *ContentContext, subject string) string {
-	return replaceValues(c, subject, content.Slot.String)
+	form := replaceValues(c, subject, content.Slot.String)
+	if !strings.HasPrefix(c.Request.Language, "zh") {
+		return form
+	}
+	return strings.NewReplacer(" {", "{", "} ", "}").Replace(form) // the spaces are the names', not the line's
 }
 
 // replaceValues puts something in place of each value of this context, once.

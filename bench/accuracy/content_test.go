@@ -116,3 +116,24 @@ func TestEvaluateContent(t *testing.T) {
 		t.Errorf("half a model passes: %v", err)
 	}
 }
+
+// TestContentGuard: the guard is judged by the labels of a file, wherever it stands.
+func TestContentGuard(t *testing.T) {
+	dir := t.TempDir()
+	path := write(t, dir, "spam.tsv", "ham\tsee you at the station at eight\nspam\tClaim your free prize now!!! Call the hotline to collect your cash bonus\nham\tyour parcel arrives on Tuesday\nspam\tCongratulations, once in a lifetime\nno tab\n")
+	for _, at := range []string{path, dir} {
+		got, err := EvaluateContentGuard(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Texts != 4 || got.Spam != 2 || got.By[0].Recall != 0.5 || got.By[1].Recall < 0.5 || got.By[2].Recall != 1 || got.By[2].False != 0 {
+			t.Errorf("%+v", got)
+		}
+	}
+	if _, err := EvaluateContentGuard(write(t, dir, "one.tsv", "ham\thello\n")); err == nil {
+		t.Error("messages of one kind were accepted")
+	}
+	if _, err := EvaluateContentGuard(t.TempDir()); err == nil {
+		t.Error("an empty folder was accepted")
+	}
+}

@@ -190,6 +190,14 @@ func HeadlinePairs(variants []HeadlineVariant) []HeadlinePair {
 	return out
 }
 
+// NewHeadlinePair is a pair of which one was preferred once: it counts as a difference that
+// is just beyond chance, since there are many of them.
+func NewHeadlinePair(test, better, worse string) HeadlinePair {
+	return HeadlinePair{Test: test, Z: judgedZ + 0.01,
+		Better: HeadlineVariant{Test: test, Text: better, line: sentiment.NewLine(better)},
+		Worse:  HeadlineVariant{Test: test, Text: worse, line: sentiment.NewLine(worse)}}
+}
+
 func zScore(a, b HeadlineVariant) float64 {
 	n, m := float64(a.Impressions), float64(b.Impressions)
 	if n == 0 || m == 0 {

@@ -27,6 +27,7 @@ func (a *app) consoleOptions(metricsHandler http.Handler) console.Options {
 	o := console.Options{
 		Stats: consoleStats{a}, Graph: consoleGraph{a}, People: consolePeople{a}, Items: consoleItems{a},
 		Recommend: http.HandlerFunc(a.serveRecommend), Segments: consoleSegments{a}, Quality: consoleSegments{a}, Tone: consoleTone{a},
+		Models:      consoleModels{a.models.registry},
 		DeadLetters: consoleLetters{a}, Checks: a.checks(), Metrics: metricsHandler, Registerer: a.registry,
 		Logger: a.log, Title: a.s.title, Unmask: a.s.unmask, Money: money,
 	}

@@ -18,7 +18,7 @@ import (
 
 func newEvalContent() *cobra.Command {
 	var o accuracy.ContentOptions
-	var dir, version string
+	var dir, version, messages string
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "content",
@@ -26,7 +26,9 @@ func newEvalContent() *cobra.Command {
 		Long: `Content lets the model write whole mails for made-up people, seeded, and judges each part by
 rules of its own: facts copied, banned words, length, false urgency, repeats, variety,
 closeness to the person's interests; and the model's perplexity beside that of a
-Kneser-Ney trigram. It needs no data.
+Kneser-Ney trigram. It needs no data. With --data the guard's word lists and its model of
+wording are measured too, on labelled messages: a label (spam or another) and a text on
+each line, with a tab between.
 
 The model is the shipped one, or a version of a data directory's registry.`,
 		Args: noArgs,
@@ -48,6 +50,13 @@ The model is the shipped one, or a version of a data directory's registry.`,
 			if err != nil {
 				return err
 			}
+			if messages != "" {
+				guard, err := accuracy.EvaluateContentGuard(messages)
+				if err != nil {
+					return err
+				}
+				got.Guard = &guard
+			}
 			return printContent(cmd.OutOrStdout(), got, asJSON)
 		},
 	}
@@ -56,6 +65,7 @@ The model is the shipped one, or a version of a data directory's registry.`,
 	cmd.Flags().IntVar(&o.Show, "show", 0, "print so many of the mails, to read")
 	cmd.Flags().StringVar(&dir, "data-dir", "", "data directory of the version")
 	cmd.Flags().StringVar(&version, "version", "", "version of the registry (default: the shipped model)")
+	cmd.Flags().StringVar(&messages, "data", "", "file of labelled messages, or folder that holds it")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object instead of a table")
 	return cmd
 }
@@ -99,6 +109,11 @@ func printContent(w io.Writer, r accuracy.ContentResult, asJSON bool) error {
 	for _, p := range r.Parts {
 		line(p.Part, "%d lines, facts right %.4f, banned %d, over-long %d, false urgency %d, fall-backs %.4f, different %d, distinct-2 %.3f, self-BLEU en %.3f zh %.3f",
 			p.Lines, p.Right, p.Banned, p.Long, p.Urgent, p.Fallbacks, p.Different, p.Distinct2, p.SelfBLEU["en"], p.SelfBLEU["zh"])
+	}
+	if g := r.Guard; g != nil {
+		for _, by := range g.By {
+			line("spam, "+by.Part, "%.4f of %d found, %.4f of %d others refused", by.Recall, g.Spam, by.False, g.Texts-g.Spam)
+		}
 	}
 	line("time", "%.1f s, %.2f ms a mail", r.Seconds, r.MsSubject)
 	return nil

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -13,9 +14,7 @@ import (
 
 // limits adds to all how often limits outside the outbox were reached.
 func (m *collector) limits(all map[string]uint64) map[string]uint64 {
-	for name, n := range m.app.engine.Limits() {
-		all[name] = n
-	}
+	maps.Copy(all, m.app.engine.Limits())
 	c, j, s := m.app.pipeline.Counters, m.app.journal.Stats(), m.app.suppressed.Stats()
 	all["person"], all["waits"], all["labels"] = c.Bounded.Load(), c.Waits.Load(), c.Labels.Load()
 	all["journal"], all["suppressed"] = uint64(max(j.Full, 0)), uint64(max(s.Full, 0))

@@ -15,7 +15,7 @@ import (
 )
 
 // liveRecommend is what recommendations know beside the state: see
-// docs/adr/0026-recommendations-live-beside-the-engine.md.
+// docs/adr/0031-recommendations-live-beside-the-engine.md.
 type liveRecommend struct {
 	live   *recommend.Live
 	wanted chan struct{} // closed when a version wants it
@@ -132,23 +132,4 @@ func (a *app) fillLive(ctx context.Context) error {
 		case <-time.After(time.Duration(try) * time.Second):
 		}
 	}
-}
-
-// liveRecommend declares what recommendations keep in memory.
-func (m *collector) liveRecommend() {
-	stats := func() recommend.LiveStats {
-		m.app.mu.Lock()
-		live := m.app.lively.live
-		m.app.mu.Unlock()
-		if live == nil {
-			return recommend.LiveStats{}
-		}
-		return live.Stats()
-	}
-	m.gauge("millrace_recommend_visits", "Visits that recommendations remember.", func() float64 { return float64(stats().Visits) })
-	m.gauge("millrace_recommend_items", "Items that recommendations know.", func() float64 { return float64(stats().Items) })
-	m.gauge("millrace_recommend_queue", "Events that recommendations have not taken in yet.", func() float64 { return float64(stats().Waiting) })
-	m.counter("millrace_recommend_missed_total", "Events that found no room in the queue of recommendations, until the state is read again.", func() float64 { return float64(stats().Missed) })
-	m.counter("millrace_recommend_reads_total", "Times that recommendations have read the state.", func() float64 { return float64(stats().Read) })
-	m.counter("millrace_recommend_dropped_total", "Visits that were forgotten because there were too many.", func() float64 { return float64(stats().Lost) })
 }

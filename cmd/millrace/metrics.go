@@ -12,6 +12,7 @@ import (
 	"millrace/operators/content"
 	"millrace/operators/event"
 	"millrace/operators/experiment"
+	"millrace/operators/recommend"
 )
 
 // registry is where the metrics of a program are declared.
@@ -361,6 +362,34 @@ func (m *collector) memory() {
 	m.gauge("millrace_backfill_position", "How far the fill of new fields that runs has read the log; 0 while none does.", func() float64 { return float64(m.app.fills.running.Load()) })
 	m.counter("millrace_backfill_keys_total", "Persons and visitors whose new fields were filled.", func() float64 { return float64(m.app.fills.filled.Load()) })
 	m.gauge("millrace_outbox_memory", "Effects that the outbox holds in memory.", func() float64 { return float64(m.app.engine.Delivery().Window) })
+}
+
+// liveRecommend declares what recommendations keep in memory.
+func (m *collector) liveRecommend() {
+	live := func() *recommend.Live {
+		m.app.mu.Lock()
+		defer m.app.mu.Unlock()
+		return m.app.lively.live
+	}
+	stats := func() recommend.LiveStats {
+		if l := live(); l != nil {
+			return l.Stats()
+		}
+		return recommend.LiveStats{}
+	}
+	m.add("millrace_recommend_taught_total", "Clicks that have taught the weights of a kind of mail.", []string{"placement"}, func(send func(float64, ...string)) {
+		if l := live(); l != nil {
+			for placement, n := range l.Blend.Learned() {
+				send(float64(n), placement)
+			}
+		}
+	}, prometheus.CounterValue)
+	m.gauge("millrace_recommend_visits", "Visits that recommendations remember.", func() float64 { return float64(stats().Visits) })
+	m.gauge("millrace_recommend_items", "Items that recommendations know.", func() float64 { return float64(stats().Items) })
+	m.gauge("millrace_recommend_queue", "Events that recommendations have not taken in yet.", func() float64 { return float64(stats().Waiting) })
+	m.counter("millrace_recommend_missed_total", "Events that found no room in the queue of recommendations, until the state is read again.", func() float64 { return float64(stats().Missed) })
+	m.counter("millrace_recommend_reads_total", "Times that recommendations have read the state.", func() float64 { return float64(stats().Read) })
+	m.counter("millrace_recommend_dropped_total", "Visits that were forgotten because there were too many.", func() float64 { return float64(stats().Lost) })
 }
 
 // tones declares what is heard.

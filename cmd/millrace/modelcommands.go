@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -61,9 +62,10 @@ func newModelList() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List the versions of a model",
-		Long: `List shows the model that is shipped and those of the registry, oldest first. The one in
-use has a star. On-topic is the share of subjects that name their trigger or category.`,
+		Short: "List the versions of the models",
+		Long: `List shows the model of subjects that is shipped and those of the registry, oldest first,
+and then the models that rank subjects by their clicks. The one in use has a star.
+On-topic is the share of subjects that name their trigger or category.`,
 		Args: noArgs,
 	}
 	registry, name := registryFlag(cmd), nameFlag(cmd)
@@ -85,8 +87,13 @@ use has a star. On-topic is the share of subjects that name their trigger or cat
 			return err
 		}
 		cards = append([]lstm.Card{shipped}, cards...)
+		headlines, ranking, err := listHeadlines(r)
+		if err != nil {
+			return err
+		}
 		if asJSON {
-			return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"current": current, "models": cards})
+			return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"current": current, "models": cards,
+				headlineName: map[string]any{"current": ranking, "models": headlines}})
 		}
 		for i, c := range cards {
 			mark, made := " ", c.Created.Format("2006-01-02 15:04")
@@ -99,16 +106,39 @@ use has a star. On-topic is the share of subjects that name their trigger or cat
 			fmt.Fprintf(cmd.OutOrStdout(), "%s %s  %-16s  held-out loss %.3f  on topic %.3f  %d bytes\n",
 				mark, c.Version, made, c.Metrics["held_out_loss"], c.Metrics["control"], c.Bytes)
 		}
+		for _, c := range headlines {
+			mark := " "
+			if c.Version == ranking {
+				mark = "*"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s %s  %-16s  %.0f pairs, %.4f in the right order  %d bytes\n",
+				mark, c.Version, c.Created.Format("2006-01-02 15:04"), c.Metrics["pairs"], c.Metrics["accuracy"], c.Bytes)
+		}
 		return nil
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one object")
 	return cmd
 }
 
+// listHeadlines are the models that rank subjects, and which of them is in use.
+func listHeadlines(r *lstm.Registry) ([]lstm.Card, string, error) {
+	r = headlinesOf(r)
+	cards, err := r.List(headlineName)
+	if err != nil {
+		return nil, "", err
+	}
+	current, err := r.Current(headlineName)
+	return cards, current, err
+}
+
 // loadModel returns a version of the registry, or the shipped one.
 func loadModel(r *lstm.Registry, version string) (lstm.Card, []byte, error) {
 	if version == shippedWord {
 		return shippedCard()
+	}
+	if strings.HasPrefix(version, headlineName+"-") {
+		card, file, err := headlinesOf(r).Load(headlineName, version)
+		return card, file, notFoundModel(err)
 	}
 	card, file, err := r.Load(content.ModelName, version)
 	return card, file, notFoundModel(err)
@@ -144,6 +174,9 @@ func newModelEval() *cobra.Command {
 		Short: "Measure a version: millrace eval content for it",
 		Args:  wantArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if strings.HasPrefix(args[0], headlineName+"-") {
+				return &exitError{exitUsage, errors.New("a model that ranks headlines is measured by millrace eval headline")}
+			}
 			if args[0] != shippedWord {
 				if err := cmd.Flags().Set("version", args[0]); err != nil {
 					return err
@@ -168,13 +201,17 @@ func newModelPromote() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "promote VERSION",
 		Short: "Put a version of a model in use",
-		Long: `Promote checks a version of the registry and puts it in use. "shipped" is the model of
-the program itself.`,
+		Long: `Promote checks a version of the registry and puts it in use; its name says which model it
+is. "shipped" is the model of the program itself; with --name headline it is none, since
+none is shipped.`,
 		Args: wantArgs(1),
 	}
 	registry, name := registryFlag(cmd), nameFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		r := registry()
+		if name.headline(args) {
+			return promoteHeadline(cmd, r, args[0])
+		}
 		if name.tone(args) {
 			return promoteTone(cmd, r, args[0])
 		}
@@ -199,6 +236,24 @@ the program itself.`,
 	return cmd
 }
 
+// promoteHeadline puts a model that ranks subjects in use, or none for "shipped".
+func promoteHeadline(cmd *cobra.Command, r *lstm.Registry, version string) error {
+	if version == shippedWord {
+		version = ""
+	}
+	if err := headlinesOf(r).Promote(headlineName, version, time.Now().UTC()); err != nil {
+		return notFoundModel(err)
+	}
+	if version == "" {
+		version = noHeadline
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s is in use\n", version)
+	return err
+}
+
+// noHeadline is said where no model ranks subjects.
+const noHeadline = "no model that ranks subjects"
+
 func newModelRollback() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollback",
@@ -210,12 +265,16 @@ func newModelRollback() *cobra.Command {
 		if name.tone(nil) {
 			return rollbackTone(cmd, registry())
 		}
-		version, err := registry().Rollback(content.ModelName, time.Now().UTC())
+		r, none, kind := registry(), "the shipped model", content.ModelName
+		if name.headline(nil) {
+			r, none, kind = headlinesOf(r), noHeadline, headlineName
+		}
+		version, err := r.Rollback(kind, time.Now().UTC())
 		if err != nil {
 			return notFoundModel(err)
 		}
 		if version == "" {
-			version = "the shipped model"
+			version = none
 		}
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is in use\n", version)
 		return err

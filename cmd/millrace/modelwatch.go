@@ -19,6 +19,7 @@ type modelWatch struct {
 	writers  []*content.Writer // those without a model stay without
 	log      *slog.Logger
 	tried    string // the version that was tried last, for good or ill
+	ranked   string // likewise of the models that rank subjects
 }
 
 // modelWatchEvery is how long a promotion may take to be noticed. A look reads one small
@@ -30,6 +31,7 @@ const modelWatchEvery = 2 * time.Second
 func (m *modelWatch) look() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.lookRanked()
 	version, err := m.registry.Current(content.ModelName)
 	if err != nil {
 		m.complain("registry", err)
@@ -60,12 +62,47 @@ func (m *modelWatch) look() {
 	m.log.Info("subject model in use", "version", lstm.VersionOf(content.ModelName, file))
 }
 
+// lookRanked does the same for the model that ranks subjects. None is shipped: until one is
+// promoted, subjects are chosen without.
+func (m *modelWatch) lookRanked() {
+	r := headlinesOf(m.registry)
+	version, err := r.Current(headlineName)
+	if err != nil {
+		if key := "registry: " + err.Error(); key != m.ranked {
+			m.ranked = key
+			m.log.Error("cannot read the registry of models that rank subjects; the one in place stays", "err", err)
+		}
+		return
+	}
+	if version == m.ranked {
+		return
+	}
+	m.ranked = version
+	var clicks *content.Clicks
+	if version != "" {
+		var file []byte
+		if _, file, err = r.Load(headlineName, version); err == nil {
+			clicks, err = clicksOf(version, file)
+		}
+	}
+	if err != nil {
+		m.log.Error("cannot use the promoted model that ranks subjects; the one in place stays", "version", version, "err", err)
+		return
+	}
+	for _, w := range m.writers {
+		w.SwapClicks(clicks)
+	}
+	if version != "" {
+		m.log.Info("model that ranks subjects in use", "version", version)
+	}
+}
+
 // add takes writers in that a new version of the pipelines brings, and gives them the
 // model in use.
 func (m *modelWatch) add(writers []*content.Writer) {
 	m.mu.Lock()
 	m.writers = append(m.writers, writers...)
-	m.tried = "(none)"
+	m.tried, m.ranked = "(none)", "(none)"
 	m.mu.Unlock()
 	m.look()
 }

@@ -20,7 +20,7 @@ import (
 // nameFlag adds --name to a command: whose versions are meant.
 func nameFlag(cmd *cobra.Command) *modelName {
 	n := modelName(content.ModelName)
-	cmd.Flags().Var(&n, "name", "which model: subject or sentiment; a version tells it as well")
+	cmd.Flags().Var(&n, "name", "which model: subject, headline or sentiment; a version tells it as well")
 	return &n
 }
 
@@ -31,8 +31,8 @@ type modelName string
 func (n *modelName) String() string { return string(*n) }
 func (n *modelName) Type() string   { return "name" }
 func (n *modelName) Set(s string) error {
-	if s != content.ModelName && s != sentimentName {
-		return fmt.Errorf("want %s or %s", content.ModelName, sentimentName)
+	if s != content.ModelName && s != headlineName && s != sentimentName {
+		return fmt.Errorf("want %s, %s or %s", content.ModelName, headlineName, sentimentName)
 	}
 	*n = modelName(s)
 	return nil
@@ -41,6 +41,11 @@ func (n *modelName) Set(s string) error {
 // tone tells whether a command is about the model of tone.
 func (n *modelName) tone(args []string) bool {
 	return *n == sentimentName || len(args) > 0 && strings.HasPrefix(args[0], sentimentName+"-")
+}
+
+// headline tells whether a command is about the model that ranks subjects.
+func (n *modelName) headline(args []string) bool {
+	return *n == headlineName || len(args) > 0 && strings.HasPrefix(args[0], headlineName+"-")
 }
 
 // shippedToneCard is the card of the build's model of tone.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -38,12 +40,17 @@ model promote" puts it in use.`,
 			if o.Own, err = ownLines(own, registry); err != nil {
 				return err
 			}
-			raw, report, err := trainLogged(cmd, o, logDir)
+			var curves bytes.Buffer
+			raw, report, err := trainLogged(cmd, o, logDir, &curves)
 			if err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%d steps, loss %.3f, held out %.3f after step %d\non topic %.3f, with shuffled conditions %.3f\n",
 				report.Steps, report.Loss, report.Held, report.Best, report.Control.Share, report.Shuffled.Share)
+			if report.Mean > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "mean of the last weights: held out %.4f, the best alone %.4f, so the %s\n",
+					report.Mean, report.Alone, map[bool]string{true: "mean is kept", false: "best alone is"}[report.Averaged > 0])
+			}
 			if registry == "" {
 				return writeFile(path, raw)
 			}
@@ -52,6 +59,9 @@ model promote" puts it in use.`,
 				card, err = lstm.NewRegistry(filepath.Join(registry, modelsDir)).Add(raw, card)
 			}
 			if err != nil {
+				return err
+			}
+			if err := lstm.NewRegistry(filepath.Join(registry, modelsDir)).KeepCurves(card.Name, card.Version, curves.Bytes()); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), card.Version)
@@ -70,14 +80,18 @@ model promote" puts it in use.`,
 	cmd.Flags().Float64Var(&o.Dropout, "dropout", 0, "share of the cells' outputs left out while learning")
 	cmd.Flags().Float64Var(&o.Rate, "rate", 0, "step size at its highest (default .006)")
 	cmd.Flags().Float64Var(&o.Clip, "clip", 0, "longest gradient (default 1)")
+	cmd.Flags().IntVar(&o.Average, "average", 0, "also try the mean of so many of the last measured weights, and keep it where it measures better")
 	cmd.Flags().IntVar(&o.Patience, "patience", 0, "stop when as many measurements of the held-out loss, one every 100 steps, bring nothing better (default: never)")
 	return cmd
 }
 
+// averagedMost is of how many weights a mean may be asked for; each is a copy in memory.
+const averagedMost = 16
+
 // trainable refuses options that no training can have.
 func trainable(o content.TrainOptions) error {
-	if o.Steps < 0 || o.Steps > 1_000_000 || o.Hidden < 0 || o.Hidden > 512 || o.Patience < 0 {
-		return fmt.Errorf("%d steps (at most 1000000), %d cells (at most 512), patience %d", o.Steps, o.Hidden, o.Patience)
+	if o.Steps < 0 || o.Steps > 1_000_000 || o.Hidden < 0 || o.Hidden > 512 || o.Patience < 0 || o.Average < 0 || o.Average > averagedMost {
+		return fmt.Errorf("%d steps (at most 1000000), %d cells (at most 512), patience %d, average of %d (at most %d)", o.Steps, o.Hidden, o.Patience, o.Average, averagedMost)
 	}
 	if !(o.Dropout >= 0 && o.Dropout <= .9) || !(o.Rate >= 0 && o.Rate <= 1) || !(o.Clip >= 0 && o.Clip <= 1e6) {
 		return fmt.Errorf("dropout %g (0 to .9), rate %g (0 to 1), clip %g (0 to 1e6)", o.Dropout, o.Rate, o.Clip)
@@ -85,16 +99,26 @@ func trainable(o content.TrainOptions) error {
 	return nil
 }
 
-// trainLogged trains with a progress bar, writes the learning curves into a folder
-// unless it is "", and returns the model's file.
-func trainLogged(cmd *cobra.Command, o content.TrainOptions, dir string) (raw []byte, report content.Report, err error) {
+// trainLogged trains with a progress bar, writes the learning curves to w and into a
+// folder unless it is "", and returns the model's file.
+func trainLogged(cmd *cobra.Command, o content.TrainOptions, dir string, w io.Writer) (raw []byte, report content.Report, err error) {
+	curves, err := lstm.NewCurveWriter(w, time.Now())
+	if err != nil {
+		return nil, report, err
+	}
+	o.Curve = func(step int, tag string, value float64) error {
+		return curves.Write(lstm.Point{Step: int64(step), Tag: tag, Value: float32(value), At: time.Now()})
+	}
 	if dir != "" {
 		log, err := newCurveLog(dir)
 		if err != nil {
 			return nil, report, err
 		}
 		defer func() { err = errors.Join(err, log.Close()) }()
-		o.Curve = log.point
+		both := o.Curve
+		o.Curve = func(step int, tag string, value float64) error {
+			return errors.Join(both(step, tag, value), log.point(step, tag, value))
+		}
 	}
 	var bar *progressbar.ProgressBar
 	model, report, err := content.Train(cmd.Context(), o, func(step, total int, loss float64) {

@@ -45,6 +45,9 @@ func writtenText(w io.Writer, x *event.Written) {
 	if x.Design != "" {
 		fmt.Fprintf(w, "         design %s, of a probability of %.3f\n", x.Design, x.Propensity)
 	}
+	if x.Clicks != "" {
+		fmt.Fprintf(w, "         subjects ranked by %s\n", x.Clicks)
+	}
 	for _, l := range x.Lines {
 		if l.Part != content.Subject.String() {
 			fmt.Fprintf(w, "         %s %q\n", l.Part, l.Text)
@@ -59,6 +62,9 @@ func writtenText(w io.Writer, x *event.Written) {
 			}
 			if c.Why != "" {
 				why = ", refused: " + c.Why
+			}
+			if c.Click > 0 {
+				why = fmt.Sprintf(", clicks %.2f", c.Click) + why
 			}
 			fmt.Fprintf(w, "           %s %-50q score %.2f, divergence %.2f, novelty %.2f%s\n", mark, c.Subject, c.Score, c.KL, c.Novelty, why)
 		}

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"millrace/operators/event"
 	"millrace/operators/lstm"
@@ -73,6 +72,7 @@ type task struct {
 	cond   condition
 	values [slotCount]string // "" masks the slot
 	limit  int               // runes of the rendered subject
+	clicks *Clicks           // that ranks subjects, nil for none
 	banned banned
 	words  []string // that the subject must hold
 	// What the subject is chosen by: nil for a person of whom nothing is known.
@@ -203,7 +203,7 @@ func (d *decoder) prepare(t *task) string {
 // check renders a line and says what is wrong with it.
 func (d *decoder) check(t task, ids []int32, likely float64) proposal {
 	p := proposal{written: written{line: d.vocab.line(ids)}, likely: likely}
-	p.subject = d.vocab.render(ids, func(s Slot) string { return t.values[s] })
+	p.subject = copied(p.line, t.values)
 	switch p.why = verify(p.line, p.subject, t.values, t.limit, t.banned); {
 	case p.why != "":
 	case d.stutters(ids):
@@ -214,6 +214,8 @@ func (d *decoder) check(t task, ids []int32, likely float64) proposal {
 		p.why = whyLanguage
 	case !readable(p.line):
 		p.why = whyHard
+	case colons(p.line, p.subject):
+		p.why = whyColons
 	case !d.vocab.finished(ids):
 		p.why = whyUnfinished
 	case !d.vocab.attests(&d.place, ids):
@@ -388,7 +390,7 @@ func (d *decoder) weighty(id int32) bool {
 func (d *decoder) length(id int32, t task) int {
 	n := d.vocab.runes[id]
 	if s := d.vocab.slot[id]; s >= 0 {
-		n += utf8.RuneCountInString(t.values[s])
+		n += slotRunes(Slot(s), t.values[s], t.cond.language)
 	}
 	return n
 }
@@ -401,7 +403,7 @@ func (d *decoder) mask(t task, used [slotCount]bool, length int) {
 	for s := range slotCount {
 		if t.cond.want[s] && !used[s] {
 			missing++
-			reserve += utf8.RuneCountInString(t.values[s]) + 1
+			reserve += slotRunes(s, t.values[s], t.cond.language) + 1
 		}
 	}
 	// The first token's space is not rendered, so its length is counted one too high:
@@ -428,7 +430,7 @@ func (d *decoder) mask(t task, used [slotCount]bool, length int) {
 		case used[s] || t.values[s] == "":
 			d.allow[i] = false
 		case t.cond.want[s]:
-			d.allow[i] = n <= room+utf8.RuneCountInString(t.values[s])+1
+			d.allow[i] = n <= room+slotRunes(Slot(s), t.values[s], t.cond.language)+1
 		default:
 			d.allow[i] = !onlySlots && n <= room
 		}

@@ -22,6 +22,10 @@ func (w *Writer) examine(t *task, p written) string {
 	switch {
 	case !spoken(p.line, t.cond.language):
 		return whyLanguage
+	case w.reads(p.line) != "":
+		return w.reads(p.line)
+	case colons(p.line, p.subject):
+		return whyColons
 	case !readable(p.line):
 		return whyHard
 	}

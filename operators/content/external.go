@@ -113,7 +113,7 @@ func (e *External) try(ctx context.Context, w *Writer, t *task) (proposal, strin
 	if err != nil {
 		return proposal{}, externalBroken
 	}
-	p := proposal{written: written{line: line, subject: slotReplacer(t.values).Replace(line)}, likely: math.Inf(1)}
+	p := proposal{written: written{line: line, subject: copied(line, t.values)}, likely: math.Inf(1)}
 	if w.examine(t, p.written) != "" {
 		return proposal{}, externalGuard
 	}

@@ -12,6 +12,8 @@ const (
 
 // Why a line was refused.
 const (
+	whyColons     = "has a colon twice"
+	whyReads      = "reads like " // and of what class
 	whyRepeats    = "says a word twice"
 	whyStumbles   = "stumbles"
 	whyUnfinished = "is unfinished"
@@ -51,7 +53,7 @@ func readFallback() (fallback, error) {
 func (f fallback) write(t task) (string, error) {
 	for _, kind := range []string{t.cond.kind, otherKind} {
 		for _, line := range f[kind+" "+t.cond.language] {
-			subject := slotReplacer(t.values).Replace(line)
+			subject := copied(line, t.values)
 			if verify(line, subject, t.values, t.limit, t.banned) == "" {
 				return subject, nil
 			}

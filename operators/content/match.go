@@ -86,9 +86,8 @@ func Divergence(p, q []float64) float64 {
 
 // matcher counts the topics of lines. It does not change.
 type matcher struct {
-	words  map[string]wordList
-	tone   func(text string) float64 // nil where nobody predicts it
-	prefer func(a, b string) float64
+	words map[string]wordList
+	tone  func(text string) float64 // nil where nobody predicts it
 }
 
 func newMatcher() (matcher, error) {
@@ -187,7 +186,7 @@ func (m matcher) judge(all []proposal, t task) (int, []Candidate) {
 			likeliest = max(likeliest, p.likely)
 		}
 	}
-	best, out := -1, make([]Candidate, len(all))
+	best, out, clicks := -1, make([]Candidate, len(all)), t.rank(all)
 	for i, p := range all {
 		c := Candidate{Subject: p.subject, LogProb: p.likely, Novelty: novelty(p.subject, t.seen), Why: p.why}
 		if t.interests != nil {
@@ -206,7 +205,7 @@ func (m matcher) judge(all []proposal, t task) (int, []Candidate) {
 		if c.Why == "" && p.likely < min(likelyFirst, likeliest) {
 			c.Why = whyUnlikely
 		}
-		m.predict(&c, all, i, t)
+		m.predict(&c, clicks[i])
 		out[i] = c
 		if c.Why == "" && (best < 0 || c.Score > out[best].Score) {
 			best = i
@@ -225,9 +224,9 @@ const (
 	clickWeight = 0.5
 )
 
-// predict adds what the tone and the clicks that are predicted for a text are worth. Clicks
-// are those over the other candidates, and of subjects only.
-func (m matcher) predict(c *Candidate, all []proposal, i int, t task) {
+// predict adds what the tone and the clicks that are predicted for a text are worth. A
+// click of 0 is no prediction.
+func (m matcher) predict(c *Candidate, click float64) {
 	if c.Why != "" {
 		return
 	}
@@ -237,19 +236,8 @@ func (m matcher) predict(c *Candidate, all []proposal, i int, t task) {
 			c.Score += toneWeight * c.Tone
 		}
 	}
-	if m.prefer == nil || t.cond.part != Subject {
-		return
-	}
-	var sum float64
-	n := 0
-	for j, other := range all {
-		if j != i && other.why == "" {
-			sum += m.prefer(c.Subject, other.subject)
-			n++
-		}
-	}
-	if n > 0 && !math.IsNaN(sum) {
-		c.Click = min(max(sum/float64(n), 0), 1)
+	if click > 0 {
+		c.Click = click
 		c.Score += clickWeight * (c.Click - 0.5)
 	}
 }

@@ -146,7 +146,7 @@ func TestJudge(t *testing.T) {
 func TestChoose(t *testing.T) {
 	w := writer(t, Options{})
 	var seen []string
-	for i := range 40 {
+	for i := range fewer(40) {
 		r := request()
 		r.DecisionID, r.Kind, r.Seen = fmt.Sprint("m", i), "win-back", seen
 		r.Items, r.Language = nil, []string{"en", "zh"}[i%2]
@@ -219,7 +219,7 @@ func TestRequiredWords(t *testing.T) {
 	f := func(kind, lang string, words ...string) {
 		t.Helper()
 		right := 0
-		for i := range 10 {
+		for i := range fewer(10) {
 			r := request()
 			r.DecisionID, r.Kind, r.Language, r.Words = fmt.Sprint("w", i), kind, lang, words
 			d := write(t, w, r)

@@ -29,7 +29,7 @@ func FormatMoney(amount event.Money, currency, locale string) string {
 		return sign + text
 	case behind:
 		return sign + text + "\u00a0" + mark
-	case mark == currency: // a code keeps its distance
+	case mark == currency || apart(lang, region): // a code keeps its distance, and some locales' symbols do
 		return mark + "\u00a0" + sign + text
 	default:
 		return sign + mark + text
@@ -120,6 +120,11 @@ func separators(lang, region string) (group, point string, behind bool) {
 	default:
 		return ",", ".", false
 	}
+}
+
+// apart reports whether a locale sets a symbol that stands before the amount apart from it.
+func apart(lang, region string) bool {
+	return lang == "nl" || lang == "de" && region == "AT" || lang == "pt" && region == "BR"
 }
 
 // symbol returns the mark of a currency; one that several currencies share is only

@@ -232,6 +232,9 @@ func (p *ownParser) fault(l *Line) string {
 	if word := p.banned.find(l.Text); word != "" {
 		return fmt.Sprintf("says %q, which no mail may", word)
 	}
+	if !fineWordings(l.Text) {
+		return "reads like spam or an insult"
+	}
 	for _, tag := range tags() {
 		if phrase := p.claims[tag].find(l.Text); phrase != "" && l.Tag != tag {
 			return fmt.Sprintf("says %q, which is true under the tag %s only", phrase, tag)

@@ -26,7 +26,7 @@ func TestParts(t *testing.T) {
 	w := writer(t, Options{SubjectWait: time.Minute, Knowledge: know})
 	lines, fallen := 0, 0
 	texts := map[string]map[string]bool{}
-	for i := range 110 {
+	for i := range fewer(110) {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("p", i), Kinds()[i%len(Kinds())]
 		r.Language = languages()[i/len(Kinds())%2]
@@ -74,6 +74,9 @@ func TestParts(t *testing.T) {
 			t.Errorf("an attribute of the other language: %q", d.Sentence)
 		}
 	}
+	if raced {
+		return // too few lines to count them
+	}
 	if fallen > lines/50 {
 		t.Errorf("%d of %d lines are written ones", fallen, lines)
 	}
@@ -105,7 +108,7 @@ func TestPlaces(t *testing.T) {
 	}
 	w := writer(t, Options{SubjectWait: time.Minute})
 	said := map[string]int{}
-	for i := range 110 {
+	for i := range fewer(110) {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("place", i), Kinds()[i%len(Kinds())]
 		r.Language = languages()[i/len(Kinds())%2]
@@ -122,6 +125,9 @@ func TestPlaces(t *testing.T) {
 					form = strings.ReplaceAll(form, v, Slot(s).String()) //nolint:gosec // few slots
 				}
 			}
+			if r.Language == "zh" { // the spaces are the names', not the line's
+				form = strings.NewReplacer(" {", "{", "} ", "}").Replace(form)
+			}
 			for _, tag := range tags() {
 				if key := l.Part + form; tagged[tag][key] && !free[key] {
 					said[tag]++
@@ -132,6 +138,9 @@ func TestPlaces(t *testing.T) {
 			}
 		}
 	}
+	if raced {
+		return // too few lines to count them
+	}
 	if said["playful"] == 0 || said["calm"] == 0 || said["last"] == 0 || said["replies"] != 0 {
 		t.Errorf("said by tag: %v", said)
 	}
@@ -141,7 +150,7 @@ func TestPlaces(t *testing.T) {
 func TestNoPartRepeatsAnother(t *testing.T) {
 	w := writer(t, Options{SubjectWait: time.Minute})
 	same := 0
-	for i := range 50 {
+	for i := range fewer(50) {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("rep", i), Kinds()[i%len(Kinds())]
 		d, _ := compose(t, w, r)
@@ -187,7 +196,7 @@ func TestKnowledge(t *testing.T) {
 	}
 	w := writer(t, Options{SubjectWait: time.Minute, Knowledge: know})
 	said := 0
-	for i := range 30 {
+	for i := range fewer(30) {
 		r := request()
 		r.DecisionID, r.Kind = fmt.Sprint("k", i), []string{"browse", "search"}[i%2]
 		d, _ := compose(t, w, r)
@@ -363,12 +372,15 @@ func TestPredictions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.prefer = func(a, _ string) float64 {
-		if strings.Contains(a, "clicky") {
-			return 0.9
+	clicks := &Clicks{Version: "v", Rank: func(subjects []string) []float64 {
+		out := make([]float64, len(subjects))
+		for i, s := range subjects {
+			if out[i] = 0.1; strings.Contains(s, "clicky") {
+				out[i] = 0.9
+			}
 		}
-		return 0.1
-	}
+		return out
+	}}
 	m.tone = func(text string) float64 {
 		if strings.Contains(text, "kind") {
 			return 5 // beyond the scale
@@ -376,11 +388,11 @@ func TestPredictions(t *testing.T) {
 		return -1
 	}
 	all := []proposal{{written: written{subject: "plain", line: "plain"}}, {written: written{subject: "clicky", line: "clicky"}}, {written: written{subject: "kind", line: "kind"}}}
-	best, list := m.judge(all, task{})
+	best, list := m.judge(all, task{clicks: clicks})
 	if best != 1 || list[1].Click != 0.9 || list[2].Tone != 1 {
 		t.Fatalf("%d, %+v", best, list)
 	}
-	toys := task{interests: InterestTopics([]Interest{{"Toys", 1}})}
+	toys := task{clicks: clicks, interests: InterestTopics([]Interest{{"Toys", 1}})}
 	all = append(all, proposal{written: written{subject: "toys", line: "toys"}})
 	if best, list = m.judge(all, toys); best != 3 {
 		t.Fatalf("%d, %+v", best, list)

@@ -136,7 +136,7 @@ func (k *Knowledge) untrue(product string) []string {
 func (k *Knowledge) attribute(product, lang, seed string, p policies) string {
 	var fit []string
 	for _, a := range k.Attributes[product] {
-		if a = slotValue(a); a != "" && spoken(a, lang) && p.breaks(a, k.Allow) == "" && newBanned(append(k.untrue(product), k.Never...)).find(a) == "" {
+		if a = slotValue(a); a != "" && spoken(a, lang) && p.breaks(a, k.Allow) == "" && fineWordings(a) && newBanned(append(k.untrue(product), k.Never...)).find(a) == "" {
 			fit = append(fit, a)
 		}
 	}

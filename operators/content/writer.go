@@ -40,10 +40,9 @@ type Options struct {
 	Banned []string
 	// Knowledge bounds what may be said of the shop and its products.
 	Knowledge Knowledge
-	// Tone predicts how a text sounds, -1 to 1, and Prefer how likely it is that more people
-	// click the first of two subjects. Both may be nil; both must be safe for concurrent use.
-	Tone   func(text string) float64
-	Prefer func(a, b string) float64
+	// Tone predicts how a text sounds, -1 to 1, nil where nobody does. It must be safe for
+	// concurrent use.
+	Tone func(text string) float64
 	// External asks a model outside for a text, nil for none. It may fail; see External.
 	External *External
 	// Accent is the colour of buttons, "#rrggbb".
@@ -104,10 +103,12 @@ type Writer struct {
 	banned   banned
 	claims   claims
 	policies policies
+	wording  *wording
 	fallback fallback
 	matcher  matcher
 	body     *body
 	model    atomic.Pointer[subjects]
+	clicks   atomic.Pointer[Clicks] // nil where nobody predicts them
 }
 
 // New returns a Writer with the given options.
@@ -124,6 +125,9 @@ func New(o Options) (*Writer, error) {
 	if w.policies, err = readPolicies(); err != nil {
 		return nil, err
 	}
+	if w.wording, err = shippedWording(); err != nil {
+		return nil, err
+	}
 	if err := o.Knowledge.check(); err != nil {
 		return nil, err
 	}
@@ -135,7 +139,7 @@ func New(o Options) (*Writer, error) {
 	if w.matcher, err = newMatcher(); err != nil {
 		return nil, err
 	}
-	w.matcher.tone, w.matcher.prefer = o.Tone, o.Prefer
+	w.matcher.tone = o.Tone
 	if w.body, err = newBody(o.Accent); err != nil {
 		return nil, err
 	}
@@ -207,6 +211,9 @@ func (w *Writer) Compose(ctx context.Context, r Request) (event.Draft, *event.Wr
 	}
 	d.Design = r.Design.Name
 	out := &event.Written{Design: d.Design, Lines: []event.WrittenLine{{Part: Subject.String(), Text: d.Subject, Why: d.Why, Others: keep(considered, candidatesMost)}}}
+	if t.clicks != nil && !d.Fallback {
+		out.Clicks = t.clicks.Version
+	}
 	if err := w.parts(ctx, &r, t, &d, out); err != nil {
 		return event.Draft{}, nil, err
 	}
@@ -238,7 +245,7 @@ func (w *Writer) task(r Request) task {
 	category := cmp.Or(r.Category, main.Category)
 	know := &w.options.Knowledge
 	t := task{
-		seed: r.DecisionID, limit: w.options.SubjectRunes,
+		seed: r.DecisionID, limit: w.options.SubjectRunes, clicks: w.clicks.Load(),
 		cond: condition{
 			kind: r.Kind, category: CanonicalCategory(category), language: lang, tone: r.Tone,
 			returning: r.Returning, fresh: r.New && !r.Returning, last: r.Stock == 1, replies: know.Replies,
@@ -260,7 +267,9 @@ func (w *Writer) task(r Request) task {
 	}
 	t.values[FirstName] = name(r.FirstName)
 	t.values[Product] = slotValue(main.Name)
-	t.values[Category] = categoryText(lang, category)
+	if t.values[Category] = categoryText(lang, category); !spoken(t.values[Category], lang) {
+		t.values[Category] = "" // a line of another language has no word for it
+	}
 	t.values[Shop] = slotValue(r.ShopName)
 	t.values[Attribute] = know.attribute(main.ID, lang, r.DecisionID, w.policies)
 	if main.Price > 0 && r.Currency != "" {

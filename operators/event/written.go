@@ -18,6 +18,7 @@ const (
 type Written struct {
 	Design     string        `json:"design,omitempty"`
 	Propensity float64       `json:"propensity,omitempty"` // with which a mail like this one gets the design
+	Clicks     string        `json:"clicks,omitempty"`     // version of the model that ranked the subjects; "" for none
 	Lines      []WrittenLine `json:"lines,omitempty"`
 	// Seen are hashes of the lines, kept when the lines are not any more.
 	Seen []uint32 `json:"seen,omitempty"`
@@ -56,7 +57,7 @@ func (w *Written) Bounded() *Written {
 	if w == nil {
 		return nil
 	}
-	out := &Written{Design: cutText(w.Design, WrittenWhyMost), Propensity: w.Propensity}
+	out := &Written{Design: cutText(w.Design, WrittenWhyMost), Propensity: w.Propensity, Clicks: cutText(w.Clicks, WrittenWhyMost)}
 	if !(out.Propensity > 0 && out.Propensity <= 1) {
 		out.Propensity = 0
 	}
@@ -78,7 +79,7 @@ func (w *Written) Faded() *Written {
 	if w == nil {
 		return nil
 	}
-	return &Written{Design: w.Design, Propensity: w.Propensity, Seen: w.Seen}
+	return &Written{Design: w.Design, Propensity: w.Propensity, Clicks: w.Clicks, Seen: w.Seen}
 }
 
 // cutText cuts a text at a rune.

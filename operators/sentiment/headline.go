@@ -163,6 +163,34 @@ func (h *Headline) Prefer(a, b *Line) float64 {
 	return sigmoid(h.linear.sum(r) * h.linear.inverse(r))
 }
 
+// Rank returns for each of some headlines how likely it is opened more often than another
+// one of them, on average. The only one of a list gets a half.
+func (h *Headline) Rank(texts []string) []float64 {
+	lines := make([]*Line, len(texts))
+	for i, text := range texts {
+		lines[i] = NewLine(text)
+	}
+	out := make([]float64, len(texts))
+	for i, a := range lines {
+		for j, b := range lines[:i] {
+			p := h.Prefer(a, b)
+			out[i] += p
+			out[j] += 1 - p
+		}
+	}
+	for i := range out {
+		if len(out) == 1 {
+			out[i] = 0.5
+			continue
+		}
+		out[i] /= float64(len(out) - 1)
+	}
+	return out
+}
+
+// Card returns where the model comes from.
+func (h *Headline) Card() HeadlineCard { return h.card }
+
 // Encode returns the model as a file. The same model gives the same bytes.
 func (h *Headline) Encode() ([]byte, error) {
 	out, err := begin(headlineMagic, h.card)
