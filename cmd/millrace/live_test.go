@@ -324,6 +324,7 @@ func (r *live) checkMetrics() {
 	}
 	// A series begins when it happens first, and here it does not.
 	seldom := []string{"millrace_events_too_late_total", "millrace_outbox_given_up_total", "millrace_notices_total", "millrace_content_fairness_ratio", "millrace_segment_people",
+		"millrace_tone_texts_total", "millrace_recommend_taught_total",
 		"millrace_state_bytes", "millrace_state_keys", // of the first scan, ten seconds after the start
 	}
 	names := regexp.MustCompile("(?m)^\\| `(millrace_[a-z_]+)`").FindAllSubmatch(doc, -1)
