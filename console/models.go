@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -158,13 +159,18 @@ func curveOf(m *ModelCurve) (curveView, bool) {
 		least, most = min(least, x), max(most, x)
 	}
 	span := max(most-least, 1e-9)
-	path := ""
+	var path strings.Builder
 	for i := range n {
 		x := float64(m.Steps[i]-m.Steps[0]) / float64(m.Steps[n-1]-m.Steps[0])
 		y := (m.Values[i] - least) / span
-		path += map[bool]string{true: "M", false: "L"}[i == 0] + coordinate(4+(curveWidth-8)*x) + " " + coordinate(curveHeight-4-(curveHeight-8)*y)
+		to := byte('L')
+		if i == 0 {
+			to = 'M'
+		}
+		path.WriteByte(to)
+		path.WriteString(coordinate(4+(curveWidth-8)*x) + " " + coordinate(curveHeight-4-(curveHeight-8)*y))
 	}
-	v := curveView{Name: clean(m.Name), First: m.Values[0], Last: m.Values[n-1], Least: least, Steps: m.Steps[n-1], Path: path}
+	v := curveView{Name: clean(m.Name), First: m.Values[0], Last: m.Values[n-1], Least: least, Steps: m.Steps[n-1], Path: path.String()}
 	v.Text = fmt.Sprintf("%s: from %.3g to %.3g, at least %.3g, in %d steps", v.Name, v.First, v.Last, least, v.Steps)
 	return v, true
 }

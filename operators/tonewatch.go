@@ -1,6 +1,7 @@
 package operators
 
 import (
+	"maps"
 	"sync"
 
 	"millrace/operators/event"
@@ -118,10 +119,7 @@ type ToneFigures struct {
 func (w *ToneWatch) Figures() ToneFigures {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	f := ToneFigures{Version: w.version, Counts: make(map[ToneCount]uint64, len(w.counts)), Alarm: w.alarm}
-	for k, n := range w.counts {
-		f.Counts[k] = n
-	}
+	f := ToneFigures{Version: w.version, Counts: maps.Clone(w.counts), Alarm: w.alarm}
 	if w.drift != nil && w.drift.Full() {
 		f.Drift = w.drift.Index()
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/maphash"
+	"slices"
 )
 
 // Reusable is what a value adds that can be emptied and keep its memory.
@@ -56,8 +57,7 @@ const youngMax = 768
 // trimYoung takes back what was decoded since the last call, newest first: what is dirty
 // stands at the end of the list then.
 func (c *Cell[T, P]) trimYoung() {
-	for i := len(c.young) - 1; i >= 0; i-- {
-		s := c.young[i]
+	for _, s := range slices.Backward(c.young) {
 		dirty := s.dirty
 		if s.size > youngMax || !c.pack(s) {
 			c.clock = append(c.clock, s)

@@ -1,8 +1,8 @@
 package accuracy
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"millrace/operators/event"
@@ -43,7 +43,7 @@ func (l *liveShop) observe(v *RecommendVisit) {
 	var p profile.Person
 	e := event.Event{Kind: event.ProductViewed, Products: make([]event.Product, 1)}
 	for k, c := range v.Clicks {
-		e.Time, e.ReceivedAt, e.MessageID = c.Time, c.Time, fmt.Sprint(k)
+		e.Time, e.ReceivedAt, e.MessageID = c.Time, c.Time, strconv.Itoa(k)
 		e.Products[0] = event.Product{ID: c.Item, Quantity: 1}
 		l.now = max(l.now, c.Time)
 		l.updater.Apply(&p, &e, &l.change)
@@ -165,7 +165,7 @@ func (l *liveShop) teach(session []string, next, rule string) {
 	for k := range list {
 		list[k].Facts.URL = list[k].Item
 	}
-	id := fmt.Sprint(l.live.Blend.Learned()["taught"])
+	id := strconv.Itoa(l.live.Blend.Learned()["taught"])
 	l.live.Blend.Remember(id, "taught", list)
 	l.live.Blend.Clicked(id, next)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -60,7 +61,7 @@ func shippedToneCard() (lstm.Card, []byte, error) {
 	}
 	c := m.Card()
 	return lstm.Card{
-		Name: sentimentName, Version: version, Bytes: len(file), Seed: fmt.Sprint(c.Seed), Corpus: c.Corpus,
+		Name: sentimentName, Version: version, Bytes: len(file), Seed: strconv.FormatUint(c.Seed, 10), Corpus: c.Corpus,
 		Data: fmt.Sprintf("%d texts of the shipped corpus", c.Examples), Note: "shipped with the program",
 	}, file, nil
 }

@@ -130,9 +130,8 @@ func objectRow(raw []byte, line, column int) *row {
 		return r
 	}
 	if err := json.Unmarshal(raw, &m); err != nil || m == nil {
-		var syntax *json.SyntaxError
 		r.why = "no JSON object"
-		if errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			r.column += int(max(syntax.Offset, 1)) - 1
 		}
 		return r
@@ -239,8 +238,7 @@ func (f *feed) google(b *bufio.Reader) error {
 }
 
 func xmlError(err error) string {
-	var syntax *xml.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
 		return "no XML: " + syntax.Msg
 	}
 	return "no XML: " + err.Error()

@@ -176,9 +176,9 @@ func (o *Offer) concerns(w *Watch, opt *Options) (seen event.Money, drop, back i
 
 // priceAt is what the product cost at a time. It answers false when nobody had said.
 func (o *Offer) priceAt(at int64) (event.Money, bool) {
-	for i := len(o.prices) - 1; i >= 0; i-- {
-		if o.prices[i].At <= at {
-			return event.Money(o.prices[i].Value), true
+	for _, p := range slices.Backward(o.prices) {
+		if p.At <= at {
+			return event.Money(p.Value), true
 		}
 	}
 	return 0, false
