@@ -21,7 +21,7 @@ func newBench() *cobra.Command {
 
 func newBenchEngine() *cobra.Command {
 	o := bench.EngineOptions{}
-	asJSON, durability := false, ""
+	asJSON, durability, memory := false, "", int64(0)
 	cmd := &cobra.Command{
 		Use:   "engine",
 		Short: "Measure reading, the whole cart pipeline, packed messages, and latency",
@@ -41,7 +41,7 @@ bare program that appends and syncs the same bytes at the same rhythm.`,
 			default:
 				return &exitError{exitUsage, fmt.Errorf("--durability %q: want power or process", durability)}
 			}
-			engine.UseMemory(0)
+			engine.UseMemory(memory)
 			dir, err := os.MkdirTemp(o.Dir, "millrace-bench-")
 			if err != nil {
 				return fmt.Errorf("make a directory to measure in: %w", err)
@@ -63,6 +63,7 @@ bare program that appends and syncs the same bytes at the same rhythm.`,
 	f.DurationVar(&o.Latency, "latency", 0, "how long to measure latency (default 1m; negative: not at all)")
 	f.StringVar(&o.Dir, "dir", "", "where to measure: a directory on the disk in question (default: that of temporary files)")
 	f.StringVar(&durability, "durability", "power", "power or process, as for run")
+	f.Int64Var(&memory, "memory", 0, "bytes of memory to stay below, as for run (default: three quarters of what there is)")
 	f.BoolVar(&asJSON, "json", false, "print one object last")
 	return cmd
 }
