@@ -51,7 +51,7 @@ func TestScenariosRestored(t *testing.T) {
 				played[name], ships = true, true
 			}
 		}
-		if testing.Short() && !ships {
+		if testing.Short() && (!ships || i%2 != 0) {
 			continue
 		}
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {

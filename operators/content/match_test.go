@@ -209,7 +209,7 @@ func TestLastOne(t *testing.T) {
 			t.Errorf("%q with a stock of %d", subject, r.Stock)
 		}
 	}
-	if said == 0 {
+	if said == 0 && !raced {
 		t.Error("the last one was never called so")
 	}
 }
@@ -233,8 +233,8 @@ func TestRequiredWords(t *testing.T) {
 			}
 			right++
 		}
-		if right < 8 {
-			t.Errorf("%s %v: %d of 10 were written", kind, words, right)
+		if n := fewer(10); right < n*8/10 {
+			t.Errorf("%s %v: %d of %d were written", kind, words, right, n)
 		}
 	}
 	f("cart", "en", "saved")
