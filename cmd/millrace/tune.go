@@ -133,25 +133,9 @@ into the registry; none is put in use. A search that was killed goes on where it
 
 // load reads where the search stands, if there is one.
 func (s *tuneState) load(path string) error {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil && info.Size() > tuneStateMax {
-		err = fmt.Errorf("%d bytes, at most %d", info.Size(), tuneStateMax)
-	}
-	var raw []byte
-	if err == nil {
-		raw, err = os.ReadFile(path)
-	}
-	var old tuneState
-	if err == nil {
-		d := json.NewDecoder(bytes.NewReader(raw))
-		d.DisallowUnknownFields()
-		err = d.Decode(&old)
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", tuneFile, err)
+	old, found, err := readSearch[tuneState](path, tuneFile)
+	if err != nil || !found {
+		return err
 	}
 	if old.Plan != s.Plan {
 		return &exitError{exitUsage, fmt.Errorf("%s is of a search with other flags or lines (%+v): give the same, or delete it", tuneFile, old.Plan)}
@@ -160,14 +144,40 @@ func (s *tuneState) load(path string) error {
 	return nil
 }
 
-func (s *tuneState) save(dir string) error {
+// readSearch reads where a search stands; found is false when there is none. Errors name
+// the file as name.
+func readSearch[T any](path, name string) (old T, found bool, err error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return old, false, nil
+	}
+	if err == nil && info.Size() > tuneStateMax {
+		err = fmt.Errorf("%d bytes, at most %d", info.Size(), tuneStateMax)
+	}
+	var raw []byte
+	if err == nil {
+		raw, err = os.ReadFile(path)
+	}
+	if err == nil {
+		d := json.NewDecoder(bytes.NewReader(raw))
+		d.DisallowUnknownFields()
+		err = d.Decode(&old)
+	}
+	if err != nil {
+		return old, false, fmt.Errorf("read %s: %w", name, err)
+	}
+	return old, true, nil
+}
+
+// saveSearch writes where a search stands to the file name of a data directory.
+func saveSearch(dir, name string, s any) error {
 	raw, err := json.MarshalIndent(s, "", " ")
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", tuneFile, err)
+		return fmt.Errorf("encode %s: %w", name, err)
 	}
-	path := filepath.Join(dir, tuneFile)
+	path := filepath.Join(dir, name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("write %s: %w", tuneFile, err)
+		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return writeFile(path, raw)
 }
@@ -204,7 +214,7 @@ func (s *tuneState) search(cmd *cobra.Command, dir, own string, train trainer) e
 		return m, err
 	}, func(all []lstm.Measured) error {
 		s.Measured = all
-		return s.save(dir)
+		return saveSearch(dir, tuneFile, s)
 	})
 	return err
 }

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -102,21 +97,9 @@ where it was.`,
 
 // load reads where the search stands, if there is one.
 func (s *toneTune) load(path string) error {
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	var old toneTune
-	if err == nil && len(raw) > tuneStateMax {
-		err = fmt.Errorf("%d bytes, at most %d", len(raw), tuneStateMax)
-	}
-	if err == nil {
-		d := json.NewDecoder(bytes.NewReader(raw))
-		d.DisallowUnknownFields()
-		err = d.Decode(&old)
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", toneTuneFile, err)
+	old, found, err := readSearch[toneTune](path, toneTuneFile)
+	if err != nil || !found {
+		return err
 	}
 	if old.Plan != s.Plan {
 		return &exitError{exitUsage, fmt.Errorf("%s is of a search with other flags or texts (%+v): give the same, or delete it", toneTuneFile, old.Plan)}
@@ -128,10 +111,6 @@ func (s *toneTune) load(path string) error {
 // search measures what is not measured yet.
 func (s *toneTune) search(cmd *cobra.Command, dir string, set accuracy.SentimentSet) error {
 	h := s.Plan.Halving
-	path := filepath.Join(dir, toneTuneFile)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("write %s: %w", toneTuneFile, err)
-	}
 	rows := shuffled(set.Rows, s.Plan.Seed)
 	var err error
 	s.Measured, err = h.Search(cmd.Context(), s.Measured, func(trial, rung int) (lstm.Measured, error) {
@@ -148,11 +127,7 @@ func (s *toneTune) search(cmd *cobra.Command, dir string, set accuracy.Sentiment
 		}}, nil
 	}, func(all []lstm.Measured) error {
 		s.Measured = all
-		raw, err := json.MarshalIndent(s, "", " ")
-		if err != nil {
-			return fmt.Errorf("encode %s: %w", toneTuneFile, err)
-		}
-		return writeFile(path, raw)
+		return saveSearch(dir, toneTuneFile, s)
 	})
 	return err
 }
