@@ -27,13 +27,15 @@ const (
 	itemCacheMax    = 1 << 15 // of a generation; two are about 30 MB
 	itemCacheEpochs = 64      // as far as the records themselves may trail their messages
 	itemCacheAge    = 30 * time.Second
+	itemCacheRest   = time.Second // 64 epochs of a quiet shop may take a day
 	// An item of n units changes by a sixteenth with n/16 more of them: one that is busy
 	// may be older.
 	itemCacheUnit = 100 * time.Millisecond
 )
 
-// get is the record of an item. A mail wants it as of 64 epochs ago at most; a question
-// that comes often takes an older one where that hardly matters.
+// get is the record of an item. A mail wants it as of 64 epochs and a second ago at most; a
+// question that comes often takes an older one where that hardly matters. That there is no
+// record holds for the epoch that was asked only.
 func (c *itemCache) get(v *engine.View, id string, often bool, read func(string) (*recommend.Item, error)) *recommend.Item {
 	c.mu.Lock()
 	e, ok := c.new[id]
@@ -43,7 +45,7 @@ func (c *itemCache) get(v *engine.View, id string, often bool, read func(string)
 		}
 	}
 	c.mu.Unlock()
-	if ok && (v.Epoch <= e.epoch+itemCacheEpochs || often && e.lasts()) {
+	if ok && e.fits(v.Epoch, often) {
 		return e.item
 	}
 	it, err := read(id)
@@ -57,16 +59,25 @@ func (c *itemCache) get(v *engine.View, id string, often bool, read func(string)
 	return e.item
 }
 
-// lasts tells whether a record that was read some epochs ago may still be used.
-func (e *cachedItem) lasts() bool {
-	if e.item == nil {
+// fits tells whether a record may be used at an epoch.
+func (e *cachedItem) fits(epoch uint64, often bool) bool {
+	switch {
+	case epoch == e.epoch:
+		return true
+	case e.item == nil:
 		return false
 	}
+	age := time.Since(e.made)
+	return epoch <= e.epoch+itemCacheEpochs && age < itemCacheRest || often && age < e.lasts()
+}
+
+// lasts is for how long a record may be used by questions that come often.
+func (e *cachedItem) lasts() time.Duration {
 	units := 0.0
 	for r := range recommend.RelationCount {
 		units += e.item.Units(r, e.item.Last)
 	}
-	return time.Since(e.made) < min(time.Duration(units*float64(itemCacheUnit)), itemCacheAge)
+	return min(time.Duration(units*float64(itemCacheUnit)), itemCacheAge)
 }
 
 // put remembers a record; c.mu is held.

@@ -68,15 +68,19 @@ func start(t *testing.T, s settings) *live {
 }
 
 // until waits for ok, asking again after each commit, and now and then besides: what a
-// commit brought is published a moment after it.
+// commit brought is published a moment after it. What never comes fails here, not at the
+// limit of the whole package, which names no reason.
 func (r *live) until(what string, ok func() bool) {
 	r.t.Helper()
+	limit := time.After(2 * time.Minute)
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	for !ok() {
 		select {
 		case <-r.commits:
 		case <-again.C:
+		case <-limit:
+			r.t.Fatalf("waited in vain until %s: %+v", what, r.app.engine.Stats())
 		case <-r.t.Context().Done():
 			r.t.Fatalf("the test ended before: %s", what)
 		}
