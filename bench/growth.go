@@ -205,9 +205,15 @@ func (g *growing) see(who string, n int, list []string) {
 }
 
 // ProcessorTime is what this program has taken so far, the system's part included.
-func ProcessorTime() time.Duration {
+func ProcessorTime() time.Duration { return usage(syscall.RUSAGE_SELF) }
+
+// ChildrenTime is the processor time that processes used which this one started and waited
+// for.
+func ChildrenTime() time.Duration { return usage(syscall.RUSAGE_CHILDREN) }
+
+func usage(who int) time.Duration {
 	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+	if err := syscall.Getrusage(who, &u); err != nil {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,10 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +29,9 @@ import (
 // recommendBench says how recommendations over HTTP are measured.
 type recommendBench struct {
 	Items, Sessions, Rate, Seconds int
+	Warm                           int    // seconds of questions before those that count
+	Against                        string // address of a program that runs; empty: one is started and filled
+	Apart                          bool   // another process asks, as in life
 	Progress                       func(phase string, done, total int)
 }
 
@@ -41,6 +47,7 @@ type recommendResult struct {
 	P50      float64 `json:"p50_ms"`               // from when a question was due, so that waiting counts
 	P99      float64 `json:"p99_ms"`               //
 	Max      float64 `json:"max_ms"`               //
+	Cold     float64 `json:"cold_p99_ms"`          // of the seconds before, right after the visits were read
 	Recorded int     `json:"top_items"`            // items in an answer, on average
 	CPU      float64 `json:"cpu_seconds_per_1000"` // of both sides and all else the program does meanwhile
 }
@@ -54,13 +61,15 @@ func newBenchRecommend() *cobra.Command {
 		Long: `Recommend runs the whole program, fills it with visits of about five items, and asks
 GET /api/recommend?session= on loopback at a fixed rate. A question counts from when it
 was due, not from when it was sent, so that a slow answer delays none of the later ones
-in the figures.`,
+in the figures. Another process asks, as in life: with --against it is all that runs, and
+asks a program that you started, of whose items it should know those of --items.`,
 		Example: `  millrace bench recommend --items 40000 --sessions 180000 --rate 1000 --seconds 20`,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if b.Items < 100 || b.Sessions < 1 || b.Rate < 1 || b.Rate > 100_000 || b.Seconds < 1 || b.Seconds > 3600 {
+			if b.Items < 100 || b.Sessions < 1 || b.Rate < 1 || b.Rate > 100_000 || b.Seconds < 1 || b.Seconds > 3600 || b.Warm < 0 || b.Warm > 3600 {
 				return &exitError{exitUsage, errors.New("want at least 100 items, visits, a rate of 1 to 100000, and 1 to 3600 seconds")}
 			}
+			b.Apart = b.Against == ""
 			b.Progress = phases(cmd.ErrOrStderr())
 			r, err := b.run(cmd.Context())
 			if err != nil {
@@ -73,7 +82,9 @@ in the figures.`,
 	f.IntVar(&b.Items, "items", 40_000, "items of the shop")
 	f.IntVar(&b.Sessions, "sessions", 180_000, "visits before the questions")
 	f.IntVar(&b.Rate, "rate", 1000, "questions a second")
-	f.IntVar(&b.Seconds, "seconds", 20, "how long")
+	f.IntVar(&b.Seconds, "seconds", 60, "how long")
+	f.IntVar(&b.Warm, "warm", 5, "seconds of questions before, which have a figure of their own")
+	f.StringVar(&b.Against, "against", "", "address of the console of a running program to ask, such as http://127.0.0.1:8025")
 	f.BoolVar(&asJSON, "json", false, "print one object last")
 	return cmd
 }
@@ -87,15 +98,15 @@ func (r *recommendResult) print(w io.Writer, asJSON bool) error {
 		_, err = fmt.Fprintf(w, "\n%s\n", raw)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\n%d clicks of %d visits to %d items read in %.1f s; %d questions, %.0f a second, %d failed: p50 %.2f ms, p99 %.2f ms, longest %.2f ms; %d items an answer; %.2f s of processor time a thousand\n",
-		r.Clicks, r.Sessions, r.Items, r.Fill, r.Asked, r.Rate, r.Failed, r.P50, r.P99, r.Max, r.Recorded, r.CPU)
+	_, err := fmt.Fprintf(w, "\n%d clicks of %d visits to %d items read in %.1f s; %d questions, %.0f a second, %d failed: p50 %.2f ms, p99 %.2f ms (before: %.2f), longest %.2f ms; %d items an answer; %.2f s of processor time a thousand\n",
+		r.Clicks, r.Sessions, r.Items, r.Fill, r.Asked, r.Rate, r.Failed, r.P50, r.P99, r.Cold, r.Max, r.Recorded, r.CPU)
 	return err
 }
 
 // visits makes up visits: items are as unequal as those of a shop, and a visit keeps to
 // a neighbourhood.
-func (b *recommendBench) visits() func() []string {
-	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // made-up visits, the same each time
+func (b *recommendBench) visits(seed uint64) func() []string {
+	rng := rand.New(rand.NewPCG(1, seed)) //nolint:gosec // made-up visits, the same each time
 	zipf := rand.NewZipf(rng, 1.1, 20, uint64(b.Items-1))
 	return func() []string {
 		start := int(zipf.Uint64()) //nolint:gosec // below the number of items
@@ -108,6 +119,10 @@ func (b *recommendBench) visits() func() []string {
 }
 
 func (b *recommendBench) run(ctx context.Context) (r recommendResult, err error) {
+	if b.Against != "" {
+		b.askAll(ctx, &r)
+		return r, ctx.Err()
+	}
 	dir, err := os.MkdirTemp("", "millrace-bench-")
 	if err != nil {
 		return r, fmt.Errorf("make a directory to measure in: %w", err)
@@ -132,21 +147,66 @@ func (b *recommendBench) run(ctx context.Context) (r recommendResult, err error)
 		cancel()
 		err = errors.Join(err, <-ended)
 	}()
-	r.Items, r.Sessions = b.Items, b.Sessions
-	visit := b.visits()
 	began := time.Now()
-	if r.Clicks, err = b.fill(ctx, a, visit); err != nil {
+	clicks, err := b.fill(ctx, a, b.visits(visitsSeed))
+	if err != nil {
 		return r, err
 	}
-	r.Fill = time.Since(began).Seconds()
+	filled := time.Since(began).Seconds()
+	asking := *b
+	asking.Against = "http://" + a.listeners["console"].Addr().String()
+	before := bench.ProcessorTime() + bench.ChildrenTime()
+	if b.Apart {
+		err = asking.askApart(ctx, &r)
+	} else {
+		asking.askAll(ctx, &r)
+	}
+	r.Items, r.Sessions, r.Clicks, r.Fill = b.Items, b.Sessions, clicks, filled
+	used := bench.ProcessorTime() + bench.ChildrenTime() - before
+	r.CPU = used.Seconds() * 1000 / float64(b.Rate*(b.Warm+b.Seconds))
+	return r, cmp.Or(err, ctx.Err())
+}
+
+// Visits to ask for are not those that were read.
+const (
+	visitsSeed   = 2
+	questionSeed = 3
+)
+
+// askApart lets another process ask: a question in the same one would wait for the
+// garbage collector of the answer, and its timer with it, as no shop's does.
+func (b *recommendBench) askApart(ctx context.Context, r *recommendResult) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, self, "bench", "recommend", "--json", "--against", b.Against, "--items", strconv.Itoa(b.Items), //nolint:gosec // itself
+		"--rate", strconv.Itoa(b.Rate), "--seconds", strconv.Itoa(b.Seconds), "--warm", strconv.Itoa(b.Warm))
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("run the process that asks: %w", err)
+	}
+	if err := json.Unmarshal(out, r); err != nil {
+		return fmt.Errorf("read what the process that asks found: %w", err)
+	}
+	return nil
+}
+
+// askAll asks for a while, and then for the figures.
+func (b *recommendBench) askAll(ctx context.Context, r *recommendResult) {
+	visit := b.visits(questionSeed)
 	questions := make([]string, 4096)
 	for k := range questions {
-		questions[k] = "http://" + a.listeners["console"].Addr().String() + "/api/recommend?n=20&session=" + strings.Join(visit(), ",")
+		questions[k] = b.Against + "/api/recommend?n=20&session=" + strings.Join(visit(), ",")
 	}
-	before := bench.ProcessorTime()
-	b.ask(ctx, questions, &r)
-	r.CPU = (bench.ProcessorTime() - before).Seconds() * 1000 / float64(r.Asked)
-	return r, ctx.Err()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: askers, MaxConnsPerHost: askers}, Timeout: 10 * time.Second}
+	defer client.CloseIdleConnections()
+	if b.Warm > 0 {
+		b.ask(ctx, client, questions, b.Rate*b.Warm, r)
+		r.Cold = r.P99
+	}
+	b.ask(ctx, client, questions, b.Rate*b.Seconds, r)
 }
 
 // fill publishes the visits, a person's three an hour apart, and waits until all are read.
@@ -191,10 +251,7 @@ func (b *recommendBench) fill(ctx context.Context, a *app, visit func() []string
 const askers = 64
 
 // ask sends the questions when they are due.
-func (b *recommendBench) ask(ctx context.Context, questions []string, r *recommendResult) {
-	total := b.Rate * b.Seconds
-	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: askers, MaxConnsPerHost: askers}, Timeout: 10 * time.Second}
-	defer client.CloseIdleConnections()
+func (b *recommendBench) ask(ctx context.Context, client *http.Client, questions []string, total int, r *recommendResult) {
 	took, shown := make([]time.Duration, total), make([]int, total)
 	var next, failed atomic.Int64
 	var once sync.Once

@@ -294,6 +294,9 @@ func (r *LiveRules) take(fit []pick, limit int, shelf *Shelf) []pick {
 	if r.Diversity > 0 && r.Diversity < 1 && shelf != nil {
 		fit = r.spread(fit, shelf)
 	}
+	if r.PerBrand == 0 && r.PerCategory == 0 {
+		return fit[:min(limit, len(fit))]
+	}
 	out := make([]pick, 0, min(limit, len(fit)))
 	var ofBrand, ofCategory map[string]int
 	if r.PerBrand > 0 || r.PerCategory > 0 {

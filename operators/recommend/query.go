@@ -197,7 +197,7 @@ func top(id string, rel Relation, now int64, read, brief Reader, n float64) []Ne
 		return nil
 	}
 	own := i.Units(rel, now)
-	var out []Neighbour
+	out := make([]Neighbour, 0, len(i.relations[rel].list))
 	for _, a := range i.relations[rel].list {
 		o, ok := brief(a.id)
 		shared := i.value(a.count, now)
