@@ -264,7 +264,6 @@ func (e *Engine) closeEpoch() error {
 		panic("BUG: two epochs are under way")
 	}
 	r.Reset()
-	r.Grow(e.owed())
 	r.Epoch = p.Epoch
 	for _, c := range e.graph.cells {
 		if !c.Lazy() {

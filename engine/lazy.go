@@ -166,6 +166,7 @@ func (l *redoLog) flush(r *state.Record, first, oldest uint64) {
 		whole := binary.AppendUvarint(nil, first)
 		parts := uint16(0)
 		for group, at := 0, 0; group < redoGroups && l.bytes > int(parts)*redoPart; parts++ {
+			r.Room(redoPart + 100) // with its key and the number
 			r.PutFunc(redoKey(r.Epoch, parts), func(b []byte) []byte {
 				b, group, at = l.cut(append(b, whole...), redoPart, group, at)
 				return b

@@ -264,8 +264,8 @@ func (s *Store) Commit(ctx context.Context, r *Record) error {
 	if err := s.waitForRoom(); err != nil {
 		return err
 	}
-	if len(r.ops) > changesMax || len(r.buf) > recordMax/2 {
-		return fmt.Errorf("a commit of %d changes, %d bytes is over the limit", len(r.ops), len(r.buf))
+	if len(r.ops) > changesMax || r.Bytes() > recordMax/2 {
+		return fmt.Errorf("a commit of %d changes, %d bytes is over the limit", len(r.ops), r.Bytes())
 	}
 	for i := range r.ops {
 		if n := r.ops[i].keyLen; n > keyMax {
@@ -277,31 +277,35 @@ func (s *Store) Commit(ctx context.Context, r *Record) error {
 	s.mu.RUnlock()
 	head := s.wal.encode(r)
 	at := seg.size + int64(len(head))
-	end := at + int64(len(r.buf))
+	end := at + int64(r.Bytes())
 	var next *segment
-	err := s.wal.write(seg, head, r.buf)
+	err := s.wal.write(seg, head, r)
 	if err == nil && end >= s.part {
 		next, err = s.wal.following(seg, s.wal.number+1)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		s.broken = fmt.Errorf("commit of %d changes, %d bytes: %w", len(r.ops), len(r.buf), err)
+		s.broken = fmt.Errorf("commit of %d changes, %d bytes: %w", len(r.ops), r.Bytes(), err)
 		return s.broken
 	}
 	if seg.file == nil {
-		seg.mem = append(append(seg.mem, head...), r.buf...)
+		seg.mem = append(seg.mem, head...)
+		for c := range r.chunks() {
+			seg.mem = append(seg.mem, c...)
+		}
 	}
 	s.wal.number++
 	seg.size, seg.last = end, s.wal.number
-	for i := range r.ops {
-		o := &r.ops[i]
+	r.Each(func(key, value []byte, removed bool) {
 		v := version{segment: seg, at: -1, number: s.wal.number}
-		if !o.del {
-			v.at, v.size = at+int64(o.val), int32(o.valLen) //nolint:gosec // below recordMax
+		at += int64(len(key))
+		if !removed {
+			v.at, v.size = at, int32(len(value)) //nolint:gosec // below recordMax
+			at += int64(len(value))
 		}
-		s.note(r.buf[o.key:o.key+o.keyLen], v)
-	}
+		s.note(key, v)
+	})
 	if next != nil {
 		s.wal.segments = append(s.wal.segments, next)
 	}

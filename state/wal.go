@@ -122,8 +122,11 @@ func (w *wal) encode(r *Record) []byte {
 	}
 	w.head = b
 	table := len(b) - headBytes
-	length := table + len(r.buf)
-	crc := crc32.Update(crc32.Checksum(b[headBytes:], castagnoli), castagnoli, r.buf)
+	length := table + r.Bytes()
+	crc := crc32.Checksum(b[headBytes:], castagnoli)
+	for c := range r.chunks() {
+		crc = crc32.Update(crc, castagnoli, c)
+	}
 	binary.LittleEndian.PutUint32(b, uint32(length)) //nolint:gosec // below recordMax
 	binary.LittleEndian.PutUint32(b[4:], crc)
 	binary.LittleEndian.PutUint64(b[8:], w.number+1)
@@ -140,13 +143,18 @@ const (
 )
 
 // write appends to a segment's file. After an error the file is as before.
-func (w *wal) write(s *segment, head, body []byte) error {
+func (w *wal) write(s *segment, head []byte, r *Record) error {
 	if s.file == nil {
 		return nil
 	}
 	_, err := s.file.WriteAt(head, s.size)
-	if err == nil {
-		_, err = s.file.WriteAt(body, s.size+int64(len(head)))
+	at := s.size + int64(len(head))
+	for c := range r.chunks() {
+		if err != nil {
+			break
+		}
+		_, err = s.file.WriteAt(c, at)
+		at += int64(len(c))
 	}
 	if err == nil && w.sync {
 		err = s.file.Sync()

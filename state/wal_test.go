@@ -281,7 +281,7 @@ func FuzzSegment(f *testing.F) {
 	r := &Record{}
 	r.Put([]byte("key"), []byte("value"))
 	r.Delete([]byte("other"))
-	one := append(bytes.Clone(w.encode(r)), r.buf...)
+	one := append(bytes.Clone(w.encode(r)), r.last...)
 	f.Add(one)
 	f.Add(one[:len(one)-1])
 	f.Add([]byte{})

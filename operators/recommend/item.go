@@ -13,8 +13,6 @@ package recommend
 import (
 	"cmp"
 	"encoding/binary"
-	"math/bits"
-	"slices"
 	"strings"
 	"time"
 
@@ -118,64 +116,8 @@ type Item struct {
 
 // relation holds the decayed counts of one relation.
 type relation struct {
-	own  float64     // units that the item belongs to
-	list []neighbour // ordered by hash, then id
-}
-
-// neighbour is another item and the units shared with it.
-type neighbour struct {
-	hash  uint64 // of id
-	id    string
-	count float64
-}
-
-// hashOf spreads ids evenly over all numbers, so that find knows about where one
-// stands, however alike the ids of a shop are. It is part of the stored form: lists
-// are ordered by it.
-func hashOf(id string) uint64 {
-	h := uint64(len(id))
-	for len(id) >= 8 {
-		h = scramble(h ^ (uint64(id[0]) | uint64(id[1])<<8 | uint64(id[2])<<16 | uint64(id[3])<<24 |
-			uint64(id[4])<<32 | uint64(id[5])<<40 | uint64(id[6])<<48 | uint64(id[7])<<56))
-		id = id[8:]
-	}
-	rest := uint64(0)
-	for i := range len(id) {
-		rest = rest<<8 | uint64(id[i])
-	}
-	return scramble(h ^ rest)
-}
-
-// scramble is the finalizer of SplitMix64: one to one, and every bit depends on all.
-func scramble(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// before tells whether n stands before the place of an id.
-func (n *neighbour) before(hash uint64, id string) bool {
-	return n.hash < hash || n.hash == hash && n.id < id
-}
-
-// find is where id stands in a list, or belongs. It begins where an id of that hash
-// stands if hashes are spread evenly, and walks from there: a few steps, as they are.
-func find(list []neighbour, hash uint64, id string) (at int, ok bool) {
-	guess, _ := bits.Mul64(hash, uint64(len(list)))
-	at = int(guess) //nolint:gosec // below len(list)
-	for at < len(list) && list[at].hash < hash {
-		at++
-	}
-	for at > 0 && list[at-1].hash >= hash {
-		at--
-	}
-	for ; at < len(list) && list[at].hash == hash; at++ { // nearly always one
-		if list[at].id >= id {
-			return at, list[at].id == id
-		}
-	}
-	return at, false
+	own float64 // units that the item belongs to
+	neighbours
 }
 
 // Apply adds a touch to the record of its item. It keeps nothing of t.
@@ -194,60 +136,14 @@ func (r *Recommender) Apply(i *Item, t *Touch) {
 	n := &i.relations[t.Relation]
 	n.own += w * float64(t.Own)
 	for _, other := range t.Others {
-		i.Lost += n.add(other, w)
+		i.Lost += n.add(other, w, MaxNeighbours)
 	}
-}
-
-func (n *relation) add(id string, w float64) uint32 {
-	var lost uint32
-	n.list, lost = addTo(n.list, id, w, MaxNeighbours)
-	return lost
-}
-
-// addTo adds to the count of an id in a list of bounded length, and says how many
-// others had to leave it. bound is at most MaxNeighbours.
-func addTo(list []neighbour, id string, w float64, bound int) ([]neighbour, uint32) {
-	hash := hashOf(id)
-	at, ok := find(list, hash, id)
-	if ok {
-		list[at].count += w
-		return list, 0
-	}
-	list = slices.Insert(list, at, neighbour{hash: hash, id: strings.Clone(id), count: w})
-	if len(list) <= bound {
-		return list, 0
-	}
-	// Lossy counting: the stronger half stays, of equals those that come first.
-	var counts [MaxNeighbours + 1]float64
-	for i := range list {
-		counts[i] = list[i].count
-	}
-	slices.Sort(counts[:len(list)])
-	least := counts[len(list)-bound/2]
-	equals := bound / 2
-	for i := range list {
-		if list[i].count > least {
-			equals--
-		}
-	}
-	lost := len(list) - bound/2
-	list = slices.DeleteFunc(list, func(a neighbour) bool {
-		if a.count == least {
-			equals--
-			return equals < 0
-		}
-		return a.count < least
-	})
-	return list, uint32(lost)
 }
 
 func (i *Item) multiply(f float64) {
 	for r := range i.relations {
-		n := &i.relations[r]
-		n.own *= f
-		for j := range n.list {
-			n.list[j].count *= f
-		}
+		i.relations[r].own *= f
+		i.relations[r].multiply(f)
 	}
 }
 
@@ -278,7 +174,7 @@ func (i *Item) Brief() *Item {
 	}
 	b := *i
 	for r := range b.relations {
-		b.relations[r].list = nil
+		b.relations[r].neighbours = neighbours{}
 	}
 	return &b
 }
@@ -290,7 +186,7 @@ func (i *Item) Units(r Relation, now int64) float64 { return i.value(i.relations
 // another: at least so many, if the bound dropped neighbours.
 func (i *Item) Shared(r Relation, other string, now int64) float64 {
 	n := &i.relations[r]
-	at, ok := find(n.list, hashOf(other), other)
+	at, ok := n.find(hashOf(other), other)
 	if !ok {
 		return 0
 	}
@@ -324,10 +220,7 @@ func (i *Item) AppendTo(b []byte) []byte {
 		n := &i.relations[r]
 		b = binary.AppendUvarint(b, uint64(len(n.list)))
 		b = profile.AppendFloat(b, n.own)
-		for j := range n.list {
-			b = profile.AppendString(b, n.list[j].id)
-			b = profile.AppendFloat(b, n.list[j].count)
-		}
+		b = n.appendTo(b)
 	}
 	return b
 }
@@ -361,16 +254,6 @@ func (i *Item) read(w *profile.Wire) {
 		n := &i.relations[r]
 		count := w.Len(MaxNeighbours, 9)
 		n.own = w.Float()
-		if count > 0 {
-			n.list = make([]neighbour, count)
-		}
-		for j := range n.list {
-			a := &n.list[j]
-			a.id, a.count = w.String(), w.Float()
-			a.hash = hashOf(a.id)
-			if j > 0 && !n.list[j-1].before(a.hash, a.id) {
-				w.Fail("neighbours out of order")
-			}
-		}
+		n.read(w, count)
 	}
 }

@@ -1,6 +1,7 @@
 package recommend
 
 import (
+	"cmp"
 	"fmt"
 	"testing"
 
@@ -15,24 +16,25 @@ func TestListAgainstMap(t *testing.T) {
 				fmt.Sprint(rapid.IntRange(0, 60).Draw(t, "number"))
 		})
 		want := map[string]float64{}
-		var list []neighbour
+		var all neighbours
 		for range rapid.IntRange(0, 120).Draw(t, "steps") {
 			add := id.Draw(t, "id")
 			want[add]++
-			list, _ = addTo(list, add, 1, MaxNeighbours)
+			all.add(add, 1, MaxNeighbours)
 		}
+		list := all.list
 		if len(list) != len(want) {
 			t.Fatalf("%d in the list, want %d", len(list), len(want))
 		}
 		for i := range list {
-			if i > 0 && !list[i-1].before(list[i].hash, list[i].id) {
-				t.Fatalf("%q stands behind %q", list[i].id, list[i-1].id)
+			if i > 0 && cmp.Or(cmp.Compare(list[i-1].hash, list[i].hash), cmp.Compare(all.id(i-1), all.id(i))) >= 0 {
+				t.Fatalf("%q stands behind %q", all.id(i), all.id(i-1))
 			}
 		}
 		for n := range 60 {
 			for _, head := range []string{"", "p", "p-00000"} {
 				other := head + fmt.Sprint(n)
-				at, ok := find(list, hashOf(other), other)
+				at, ok := all.find(hashOf(other), other)
 				if _, in := want[other]; ok != in || ok && list[at].count != want[other] {
 					t.Fatalf("%q: found %v, want %v", other, ok, in)
 				}
@@ -43,10 +45,13 @@ func TestListAgainstMap(t *testing.T) {
 
 // Ids with one hash are still two.
 func TestListOfOneHash(t *testing.T) {
-	list := []neighbour{{hash: 7, id: "a", count: 1}, {hash: 7, id: "c", count: 2}, {hash: 1 << 63, id: "b", count: 3}}
+	var list neighbours
+	list.put(0, 7, "c", 2)
+	list.put(0, 7, "a", 1)
+	list.put(2, 1<<63, "b", 3)
 	f := func(hash uint64, id string, at int, ok bool) {
 		t.Helper()
-		if a, o := find(list, hash, id); a != at || o != ok {
+		if a, o := list.find(hash, id); a != at || o != ok {
 			t.Fatalf("%d %q: at %d, %v; want %d, %v", hash, id, a, o, at, ok)
 		}
 	}

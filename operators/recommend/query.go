@@ -198,15 +198,16 @@ func top(id string, rel Relation, now int64, read, brief Reader, n float64) []Ne
 	}
 	own := i.Units(rel, now)
 	out := make([]Neighbour, 0, len(i.relations[rel].list))
-	for _, a := range i.relations[rel].list {
-		o, ok := brief(a.id)
+	others := &i.relations[rel].neighbours
+	for k, a := range others.list {
+		o, ok := brief(others.id(k))
 		shared := i.value(a.count, now)
 		if !ok || shared <= 0 {
 			continue
 		}
 		other := o.Units(rel, now)
 		if s := LLR(shared, own-shared, other-shared, n-own-other+shared); s > 0 {
-			out = append(out, Neighbour{a.id, s, shared, o.Facts})
+			out = append(out, Neighbour{others.id(k), s, shared, o.Facts})
 		}
 	}
 	slices.SortFunc(out, func(a, b Neighbour) int {

@@ -213,9 +213,10 @@ func (b *batch) differs(s *shop) string {
 		n := 0
 		for id, i := range s.items {
 			n += len(i.relations[r].list)
-			for _, a := range i.relations[r].list {
-				if got, want := i.Shared(r, a.id, b.now), b.pair[r][[2]string{id, a.id}]; !near(got, want) {
-					return fmt.Sprintf("%v: %s with %s: %v, want %v", r, id, a.id, got, want)
+			for k := range i.relations[r].list {
+				other := i.relations[r].id(k)
+				if got, want := i.Shared(r, other, b.now), b.pair[r][[2]string{id, other}]; !near(got, want) {
+					return fmt.Sprintf("%v: %s with %s: %v, want %v", r, id, other, got, want)
 				}
 			}
 		}
@@ -342,9 +343,9 @@ func TestNeighbourBound(t *testing.T) {
 	if got := i.Shared(Bought, "rising", testBase); got != others/100+1 {
 		t.Fatalf("rising: %v", got)
 	}
-	for _, a := range i.relations[Bought].list {
-		if a.id[0] == 'n' && a.count != 1 {
-			t.Fatalf("%s claims %v", a.id, a.count)
+	for k, a := range i.relations[Bought].list {
+		if id := i.relations[Bought].id(k); id[0] == 'n' && a.count != 1 {
+			t.Fatalf("%s claims %v", id, a.count)
 		}
 	}
 }

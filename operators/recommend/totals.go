@@ -19,8 +19,8 @@ type Totals struct {
 	Lost    uint32 // popular items that the bound dropped
 	days    []day  // by day
 	decay   profile.Decay
-	popular []neighbour // ordered by hash, then id
-	ranked  []string    // made by Rank
+	popular neighbours
+	ranked  []string // made by Rank
 }
 
 // The bounds of the totals.
@@ -48,17 +48,13 @@ func (r *Recommender) ApplyTotals(s *Totals, t *Touch) {
 		s.ranked = nil
 		w, f := s.decay.Weigh(t.Time, r.half, s.Last)
 		if f != 1 {
-			for i := range s.popular {
-				s.popular[i].count *= f
-			}
+			s.popular.multiply(f)
 		}
 		if t.Relation != Bought {
 			w /= 2
 		}
 		for _, id := range t.Others {
-			var lost uint32
-			s.popular, lost = addTo(s.popular, id, w, MaxPopular)
-			s.Lost += lost
+			s.Lost += s.popular.add(id, w, MaxPopular)
 		}
 	}
 	s.Last = max(s.Last, t.Time)
@@ -106,14 +102,17 @@ func (s *Totals) Popular(n int) []string {
 	if s.ranked != nil {
 		return s.ranked[:min(len(s.ranked), max(n, 0))]
 	}
-	list := slices.Clone(s.popular)
-	slices.SortFunc(list, func(a, b neighbour) int {
-		return cmp.Or(cmp.Compare(b.count, a.count), strings.Compare(a.id, b.id))
+	order := make([]int, len(s.popular.list))
+	for k := range order {
+		order[k] = k
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(s.popular.list[b].count, s.popular.list[a].count), strings.Compare(s.popular.id(a), s.popular.id(b)))
 	})
-	list = list[:min(len(list), max(n, 0))]
-	out := make([]string, len(list))
-	for i := range list {
-		out[i] = list[i].id
+	order = order[:min(len(order), max(n, 0))]
+	out := make([]string, len(order))
+	for i, k := range order {
+		out[i] = s.popular.id(k)
 	}
 	return out
 }
@@ -136,12 +135,8 @@ func (s *Totals) AppendTo(b []byte) []byte {
 			b = binary.AppendUvarint(b, n)
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(len(s.popular)))
-	for i := range s.popular {
-		b = profile.AppendString(b, s.popular[i].id)
-		b = profile.AppendFloat(b, s.popular[i].count)
-	}
-	return b
+	b = binary.AppendUvarint(b, uint64(len(s.popular.list)))
+	return s.popular.appendTo(b)
 }
 
 // DecodeFrom replaces the totals by their stored form. It answers profile.ErrNewer or
@@ -164,14 +159,7 @@ func (s *Totals) DecodeFrom(b []byte) error {
 			w.Fail("days out of order")
 		}
 	}
-	s.popular = make([]neighbour, w.Len(MaxPopular, 9))
-	for i := range s.popular {
-		s.popular[i] = neighbour{id: w.String(), count: w.Float()}
-		s.popular[i].hash = hashOf(s.popular[i].id)
-		if i > 0 && !s.popular[i-1].before(s.popular[i].hash, s.popular[i].id) {
-			w.Fail("popular items out of order")
-		}
-	}
+	s.popular.read(w, w.Len(MaxPopular, 9))
 	if err := w.Err(); err != nil {
 		*s = Totals{}
 		return err
